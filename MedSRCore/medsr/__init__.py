@@ -1,0 +1,43 @@
+"""MedSR: sharper MR and CT volumes in the same patient space.
+
+``import medsr`` is light: neither torch nor SimpleITK is loaded before something needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from medsr.api import super_resolve
+    from medsr.catalog import load_catalog
+    from medsr.geometry import Geometry
+    from medsr.inference.pipeline import Result
+    from medsr.io import read_volume, write_volume
+    from medsr.options import UpscaleOptions
+    from medsr.volume import Volume
+
+_HOMES = {
+    "Geometry": "medsr.geometry",
+    "Result": "medsr.inference.pipeline",
+    "UpscaleOptions": "medsr.options",
+    "Volume": "medsr.volume",
+    "load_catalog": "medsr.catalog",
+    "read_volume": "medsr.io",
+    "super_resolve": "medsr.api",
+    "write_volume": "medsr.io",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'medsr' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,287 @@
+"""Degrade, enlarge, score: every volume with every case and every model."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.degradation import Acquisition
+from medsr.errors import CancelledError, InvalidValueError, MedSRError, ModelError
+from medsr.evaluation.protocols import Case, central_crop, degrade, parse_case
+from medsr.evaluation.rows import ORACLE, EvaluationTable, Row
+from medsr.jobs import Progress
+from medsr.metrics import Mask, foreground_mask, psnr, score
+from medsr.options import UpscaleOptions
+from medsr.volume import Volume
+
+ORACLE_SMOOTHNESS = tuple(float(10.0**e) for e in np.arange(-4.0, 0.25, 0.5))
+"""Weights from 1e-4 to 1, two per decade, among which the oracle chooses."""
+
+_LOG = logging.getLogger(__name__)
+# What a model may throw at a volume it cannot handle. One model's failure must not cost the others' hours.
+_FAILURES = (
+    MedSRError, ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+class Enlarged(Protocol):
+    """What an enlargement returns."""
+
+    @property
+    def volume(self) -> Volume:
+        """The result, on the target grid."""
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """How it was made."""
+
+
+class Enlarge(Protocol):
+    """The seam to the inference; `medsr.inference.pipeline.super_resolve` is one."""
+
+    def __call__(self, volume: Volume, options: UpscaleOptions, progress: Progress | None, /) -> Enlarged:
+        """Enlarge `volume` as `options` say; stop with CancelledError when `progress` says so."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One case of one volume with what every model made of it, for whoever wants to look at the pictures.
+
+    Attributes:
+        volume: name of the subject.
+        case: label of the case.
+        description: the case in words.
+        reference: the truth.
+        measured: what the models were given.
+        results: model -> result on the grid of the reference; a model that failed is absent.
+        rows: the figures.
+    """
+
+    volume: str
+    case: str
+    description: str
+    reference: Volume
+    measured: Volume
+    results: Mapping[str, Volume]
+    rows: tuple[Row, ...]
+
+
+def evaluate(
+    volumes: Mapping[str, Volume],
+    models: Sequence[str],
+    cases: Sequence[Case | str],
+    *,
+    noise: float | None = None,
+    misstate: float = 1.0,
+    crop: Sequence[int] | None = None,
+    seed: int = 0,
+    options: UpscaleOptions | None = None,
+    progress: Progress | None = None,
+    watch: Callable[[Trial], None] | None = None,
+    enlarge: Enlarge | None = None,
+) -> EvaluationTable:
+    """Judge models on volumes whose truth is known.
+
+    A model that fails gives a row with the reason; the others go on. The same arguments give the same figures, times
+    and memory aside.
+
+    Args:
+        volumes: name -> fine volume. Read one at a time, so that a mapping may load from disk on demand.
+        models: names of the catalog, and "tikhonov-oracle".
+        cases: cases, or texts for `parse_case`.
+        noise: replaces the noise of every case.
+        misstate: factor on the width of the slice profile that the models are told; the oracle knows the true one.
+        crop: judge only the central box of at most this size (x, y, z).
+        seed: of the noise.
+        options: what else the models are told (device, memory, consistency, ...).
+        progress: receives the stages; can stop the run.
+        watch: called after each case of each volume with all images, which are dropped afterwards.
+        enlarge: replaces the inference.
+
+    Raises:
+        InvalidValueError, UnknownNameError: a case, crop or width factor that makes no sense.
+        CancelledError: the person stopped the run.
+    """
+    if not volumes or not models or not cases:
+        raise InvalidValueError("An evaluation needs at least one volume, one model and one case.")
+    if not 0.1 <= misstate <= 10:
+        raise InvalidValueError(f"The width can be misstated by a factor from 0.1 to 10, got {misstate}.")
+    parsed = [parse_case(case) if isinstance(case, str) else case for case in cases]
+    if noise is not None:
+        parsed = [dataclasses.replace(case, noise=noise) for case in parsed]
+    judge = _Judge(options or UpscaleOptions(), misstate, seed, enlarge or _inference(), progress or Progress())
+    rows: list[Row] = []
+    total, done = len(volumes) * len(parsed), 0
+    for name in volumes:
+        volume = volumes[name] if crop is None else central_crop(volumes[name], crop)
+        for case in parsed:
+            judge.progress.stage(f"{name}, {case.name}")
+            rows += judge.trial(name, volume, case, models, watch)
+            done += 1
+            judge.progress.at(done / total)
+    return EvaluationTable(tuple(rows))
+
+
+def case_label(case: Case, misstate: float = 1.0) -> str:
+    """What tables call a case: its name, its noise and the misstated width."""
+    noise = f" noise {case.noise:g}" if case.noise else ""
+    width = f" width told x{misstate:.3g}" if abs(misstate - 1) > 1e-9 else ""
+    return case.name + noise + width
+
+
+def tikhonov_oracle(
+    measured: NDArray[np.float32], acquisition: Acquisition, reference: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float]:
+    """The best known-profile Tikhonov result (by PSNR against the truth) and its weight."""
+
+    def result(smoothness: float) -> NDArray[np.float32]:
+        return acquisition.tikhonov(measured, smoothness).astype(np.float32, copy=False)
+
+    # Made again afterwards rather than kept: nine whole results would not fit for a large volume.
+    best = max(ORACLE_SMOOTHNESS, key=lambda smoothness: psnr(result(smoothness), reference))
+    return result(best), best
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What stays the same over a run."""
+
+    options: UpscaleOptions
+    misstate: float
+    seed: int
+    enlarge: Enlarge
+    progress: Progress
+
+    def trial(
+        self, name: str, volume: Volume, case: Case, models: Sequence[str], watch: Callable[[Trial], None] | None
+    ) -> list[Row]:
+        """All models on one case of one volume."""
+        label = case_label(case, self.misstate)
+        try:
+            reference, measured, acquisition = degrade(volume, case, seed=self.seed)
+            mask = foreground_mask(reference.array)
+        except MedSRError as error:
+            return [Row(name, label, model, error=_reason(error)) for model in models]
+        truth = _Truth(case, reference, measured, acquisition, mask)
+        results: dict[str, Volume] = {}
+        rows: list[Row] = []
+        for model in models:
+            self.progress.check()
+            try:
+                row, result = self._judged(Row(name, label, model), truth)
+            except CancelledError:
+                raise
+            except _FAILURES as error:
+                _LOG.warning("%s failed on %s, %s: %s", model, name, label, error)
+                rows.append(Row(name, label, model, error=_reason(error)))
+                continue
+            rows.append(row)
+            if watch is not None:
+                results[model] = result
+        if watch is not None:
+            watch(Trial(name, label, case.describe(), reference, measured, results, tuple(rows)))
+        return rows
+
+    def _judged(self, row: Row, truth: _Truth) -> tuple[Row, Volume]:
+        """The row of one model, filled, and its result."""
+        started, memory = time.perf_counter(), _MemoryPeak()
+        smoothness: float | None = None
+        if row.model == ORACLE:
+            array, smoothness = tikhonov_oracle(truth.measured.array, truth.acquisition, truth.reference.array)  # type: ignore[arg-type]
+            result, used = truth.reference.replace(array=array), ORACLE
+        else:
+            enlarged = self.enlarge(truth.measured, self._options(row.model, truth), Progress(cancelled=self._stopped))
+            result, used = enlarged.volume, str(enlarged.report.get("model", row.model))
+        seconds, peak = time.perf_counter() - started, memory.megabytes()
+        if not result.geometry.is_same_as(truth.reference.geometry):
+            raise ModelError(
+                f"The result lies on {result.geometry.describe()}, not on the reference's "
+                f"{truth.reference.geometry.describe()}: it cannot be judged."
+            )
+        scores = score(result.array, truth.reference.array, truth.acquisition, truth.measured.array, mask=truth.mask)
+        filled = dataclasses.replace(
+            row,
+            **dataclasses.asdict(scores),
+            seconds=seconds,
+            peak_mb=peak,
+            model_used=used,
+            smoothness=smoothness,
+        )
+        return filled, result
+
+    def _stopped(self) -> bool:
+        # An enlargement gets a progress of its own: its 0 to 1 is not that of the run, but a wish to stop is.
+        try:
+            self.progress.check()
+        except CancelledError:
+            return True
+        return False
+
+    def _options(self, model: str, truth: _Truth) -> UpscaleOptions:
+        axis = "xyz".index(truth.case.slice_axis)
+        width_mm = truth.case.width * truth.reference.geometry.spacing_xyz_mm[axis]
+        return dataclasses.replace(
+            self.options,
+            scale=truth.case.scale_xyz,
+            slice_thickness=width_mm * self.misstate,
+            profile=truth.case.profile.value,
+            model=model,
+            dtype="float32",
+            modality=truth.reference.modality or self.options.modality,
+        )
+
+
+@dataclass(frozen=True)
+class _Truth:
+    case: Case
+    reference: Volume
+    measured: Volume
+    acquisition: Acquisition
+    mask: Mask
+
+
+class _MemoryPeak:
+    """Highest resident memory since it was made, beyond what was held then. Linux only: elsewhere None."""
+
+    _STATUS = Path("/proc/self/status")
+
+    def __init__(self) -> None:
+        self._before: float | None = None
+        try:
+            # Sets the kernel's high-water mark back to the present, so that each model gets its own.
+            Path("/proc/self/clear_refs").write_text("5")
+            self._before = self._read("VmRSS")
+        except OSError:
+            return
+
+    def megabytes(self) -> float | None:
+        if self._before is None:
+            return None
+        peak = self._read("VmHWM")
+        return None if peak is None else round(max(0.0, peak - self._before), 1)
+
+    def _read(self, key: str) -> float | None:
+        for line in self._STATUS.read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1]) / 1024
+        return None
+
+
+def _inference() -> Enlarge:
+    # Only here: the package may be read without its inference (and whatever that needs).
+    from medsr.inference.pipeline import super_resolve
+
+    return super_resolve
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip() or "no reason given"
+    return text if isinstance(error, MedSRError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,223 @@
+"""The main job: a volume in, a sharper volume in the same patient space out, with a report of what was done."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import medsr
+from medsr.degradation import AxisSampling, Profile, apply_along
+from medsr.errors import InputError
+from medsr.geometry import Geometry
+from medsr.inference.consistency import Consistency, make_consistent, residual_of
+from medsr.inference.interpolate import interpolate
+from medsr.inference.plan import Plan, check_memory, make_plan
+from medsr.inference.target import Target
+from medsr.jobs import Progress
+from medsr.normalisation import Normalisation
+from medsr.options import UpscaleOptions, parse_bytes
+from medsr.resources import available_memory
+from medsr.volume import Volume
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a super-resolution gives.
+
+    Attributes:
+        volume: the sharper volume.
+        report: JSON-ready: input and output grids, model, decisions, warnings, consistency, seconds, versions.
+        maps: further volumes: "difference" (result minus linear enlargement, on the output grid) and "residual"
+            (degraded result minus input, on the input's grid), where they were asked for.
+    """
+
+    volume: Volume
+    report: Mapping[str, Any]
+    maps: Mapping[str, Volume] = field(default_factory=dict)
+
+
+MAPS = ("difference", "residual")
+
+
+def super_resolve(
+    volume: Volume,
+    options: UpscaleOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    reference: Geometry | None = None,
+    maps: tuple[str, ...] = (),
+) -> Result:
+    """Super-resolve one volume.
+
+    Args:
+        volume: the input.
+        options: how; the defaults are sensible.
+        progress: receives stages, fractions and warnings, and may cancel.
+        reference: the target grid, when ``options.reference`` names a file.
+        maps: which of `MAPS` to make as well.
+
+    Raises:
+        InputError: voxels that cannot be processed.
+        InvalidValueError, UnknownNameError, ModelError: options that cannot be met for this volume.
+        ResourceError: not enough memory.
+        CancelledError: `progress` said stop.
+    """
+    started = time.perf_counter()
+    options = options or UpscaleOptions()
+    progress = progress or Progress()
+    progress.stage("Checking the input")
+    volume.check_usable(labels_allowed=options.not_labels)
+    if options.reference is not None and reference is None:
+        raise InputError("The grid of the reference image was not given.")
+    plan = make_plan(volume, options, reference)
+    for warning in plan.warnings:
+        progress.warn(warning)
+    limit = parse_bytes(options.memory) if options.memory else available_memory()
+    if limit is not None:
+        check_memory(plan, limit)
+
+    coarse = volume.array.astype(np.float32, copy=False)
+    enlarge, where = _choose_method(plan, options, limit, coarse)
+    work, agreement = _each_channel(coarse, plan, enlarge, options, progress)
+    extra = _make_maps(work, coarse, plan, volume, maps)
+    progress.stage("Finishing")
+    output = _to_output_grid(work, plan.target, float(coarse.min()))
+    del work
+    result = volume.replace(
+        array=_to_dtype(output, volume.array.dtype, options.dtype),
+        geometry=plan.target.output,
+        slice_thickness_mm=None,
+        warnings=(),
+        modality=volume.modality or (plan.modality if not volume.planar else None),
+    )
+    report = {
+        **plan.to_dict(),
+        "source": volume.source,
+        "device": where,
+        "consistency": _worst(agreement, volume.array),
+        "perceptual": plan.entry.perceptual,
+        "seconds": round(time.perf_counter() - started, 3),
+        "versions": _versions(),
+        "notice": "Not a medical device. Not for clinical decisions.",
+    }
+    progress.at(1.0)
+    return Result(result, report, extra)
+
+
+Enlarge = Callable[[Array, Callable[[float], None]], Array]
+
+
+def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coarse: Array) -> tuple[Enlarge, str]:
+    """A function that enlarges one channel onto the work grid, and where it runs."""
+    if plan.entry.kind == "interpolation":
+        source, target, name = plan.target.source, plan.target.work, plan.entry.name
+        return lambda array, report: interpolate(array, source, target, name, report), "cpu"
+    if plan.entry.kind == "deconvolution":
+        smoothness = plan.entry.smoothness
+        return lambda array, report: plan.acquisition.tikhonov(array, smoothness).astype(np.float32, copy=False), "cpu"
+    # Only here does torch come in.
+    from medsr.inference.network import NetworkEnlarger
+
+    enlarger = NetworkEnlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
+    return enlarger, enlarger.device
+
+
+def _each_channel(
+    coarse: Array, plan: Plan, enlarge: Enlarge, options: UpscaleOptions, progress: Progress
+) -> tuple[Array, list[Consistency]]:
+    """Enlarge every colour alone and make it consistent; ``(z, y, x)`` or ``(z, y, x, c)``."""
+    channels = [coarse] if coarse.ndim == 3 else [np.ascontiguousarray(coarse[..., c]) for c in range(plan.channels)]
+    results, agreement = [], []
+    for number, channel in enumerate(channels):
+        progress.stage(f"Enlarging with {plan.entry.name}")
+        start, share = number / len(channels), 0.97 / len(channels)
+        fine = enlarge(channel, progress.section(start, start + 0.9 * share))
+        progress.stage("Comparing with the measured data")
+        # Interpolation and Tikhonov are what their names say; only what was learned is corrected.
+        correct = options.consistency and plan.entry.kind == "network"
+        if correct:
+            # Nothing is darker than the darkest measurement, but for ringing.
+            np.maximum(fine, channel.min(), out=fine)
+        agreement.append(make_consistent(fine, channel, plan.acquisition, apply=correct))
+        results.append(fine)
+        progress.at(start + share)
+    return (results[0] if coarse.ndim == 3 else np.stack(results, axis=-1)), agreement
+
+
+def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
+    """Bring the work grid's result onto the output grid, where they differ."""
+    if not target.needs_resampling:
+        return work
+    if work.ndim == 4:
+        return np.stack([_to_output_grid(work[..., c], target, outside) for c in range(work.shape[3])], axis=-1)
+    grid = target.work
+    # Coarser along an axis: average as a scanner with voxels of that size would, before sampling.
+    coarser = np.array(target.output.affine[:3, :3])
+    steps = np.abs(np.linalg.inv(grid.affine[:3, :3]) @ coarser).max(axis=1)
+    blur = {}
+    for axis, step in enumerate(steps):
+        if step > 1 + 1e-3:
+            n = grid.size_xyz[axis]
+            blur[2 - axis] = AxisSampling(n, n, 1.0, float(step), Profile.GAUSSIAN, 0.0).matrix
+    smooth = apply_along(work, blur) if blur else work
+    # On its own lattice a voxel is taken as it is; elsewhere a cubic spline is the best local guess.
+    return interpolate(np.asarray(smooth, dtype=np.float32), grid, target.output, "bspline")
+
+
+def _make_maps(work: Array, coarse: Array, plan: Plan, volume: Volume, names: tuple[str, ...]) -> dict[str, Volume]:
+    maps: dict[str, Volume] = {}
+    if work.ndim == 4 or not names:
+        return maps
+    if "difference" in names:
+        plain = interpolate(coarse, plan.target.source, plan.target.work, "linear")
+        change = _to_output_grid(work - plain, plan.target, 0.0)
+        maps["difference"] = volume.replace(array=change, geometry=plan.target.output, warnings=())
+    if "residual" in names:
+        maps["residual"] = volume.replace(array=-residual_of(work, coarse, plan.acquisition), warnings=())
+    return maps
+
+
+def _to_dtype(array: Array, original: np.dtype[Any], asked: str) -> NDArray[np.generic]:
+    """Round and clip to the voxel type that was asked for; "same" is the input's."""
+    dtype = original if asked == "same" else np.dtype(asked)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        # float32 cannot hold the limits of 32-bit integers exactly.
+        wide = array.astype(np.float64) if dtype.itemsize > 2 else array
+        return np.clip(np.rint(wide), limits.min, limits.max).astype(dtype)
+    if dtype.kind == "b":
+        return array
+    return array.astype(dtype, copy=False)
+
+
+def _worst(agreement: list[Consistency], array: NDArray[np.generic]) -> dict[str, Any]:
+    """The consistency of the worst channel, with explanations for people."""
+    worst = max(agreement, key=lambda c: c.residual)
+    percent = 100 * worst.residual
+    return {
+        **{key: float(f"{value:.6g}") for key, value in dataclasses.asdict(worst).items()},
+        "residual_percent": round(percent, 4),
+        "meaning": f"Degraded again, the result differs from the measured data by {percent:.2g} % of the signal.",
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"medsr": medsr.__version__, "python": platform.python_version()}
+    for package in ("numpy", "SimpleITK", "torch", "openvino"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+

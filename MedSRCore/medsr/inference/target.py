@@ -1,0 +1,163 @@
+"""From what a person asked for to one target grid.
+
+"x2", "1 mm", "isotropic" and "the grid of that image" all become a Target: a fine grid parallel to the input on
+which the work is done, and the grid that the output has. They are the same unless the output is coarser than the
+input along an axis, or turned against it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from medsr.errors import InvalidValueError
+from medsr.geometry import Geometry
+from medsr.options import MAX_FACTOR, UpscaleOptions
+
+ANISOTROPIC_RATIO = 1.25
+"""Ratio of the coarsest to the finest spacing from which a volume counts as anisotropic."""
+
+_SAME_SPACING = 1e-3
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the work is done and where it ends.
+
+    Attributes:
+        source: grid of the input.
+        work: fine grid parallel to `source`; its spacing is nowhere coarser than the input's.
+        output: grid of the result.
+        reason: why this target, in words.
+    """
+
+    source: Geometry
+    work: Geometry
+    output: Geometry
+    reason: str
+
+    @property
+    def factors_xyz(self) -> tuple[float, float, float]:
+        """Work voxels per input voxel along each axis, at least 1."""
+        x, y, z = (a / b for a, b in zip(self.source.spacing_xyz_mm, self.work.spacing_xyz_mm, strict=True))
+        return (x, y, z)
+
+    @property
+    def needs_resampling(self) -> bool:
+        """True when the output is not simply the work grid."""
+        return not self.work.is_same_as(self.output)
+
+
+def resolve_target(
+    source: Geometry, options: UpscaleOptions, reference: Geometry | None = None, *, planar: bool = False
+) -> Target:
+    """The target of `options` for an input on `source`.
+
+    Args:
+        source: grid of the input.
+        options: what was asked.
+        reference: grid of the file that ``options.reference`` names.
+        planar: True for a single 2D image, which is never enlarged across its plane.
+
+    Raises:
+        InvalidValueError: an enlargement beyond 8 along an axis, a target that changes nothing, or a reference
+            that does not meet the input.
+    """
+    if reference is not None:
+        return _match_reference(source, reference)
+    if options.scale is not None:
+        factors = list(options.scale)
+        if planar:
+            factors[2] = 1.0
+        reason = "scale " + " x ".join(f"{f:g}" for f in factors)
+        return _parallel(source, [s / f for s, f in zip(source.spacing_xyz_mm, factors, strict=True)], reason)
+    if options.spacing is not None:
+        spacing = list(options.spacing)
+        if planar:
+            spacing[2] = source.spacing_xyz_mm[2]
+        return _parallel(source, spacing, "spacing " + " x ".join(f"{s:g}" for s in spacing) + " mm")
+    return _default(source, isotropic=options.isotropic, planar=planar)
+
+
+def _default(source: Geometry, *, isotropic: bool, planar: bool) -> Target:
+    spacing = source.spacing_xyz_mm
+    in_use = spacing[:2] if planar else spacing
+    finest, coarsest = min(in_use), max(in_use)
+    across = [spacing[2]] if planar else []
+    if isotropic or coarsest / finest >= ANISOTROPIC_RATIO:
+        # The thickest slices are brought down as far as is allowed, no further.
+        wanted = [max(finest, s / MAX_FACTOR) for s in in_use] + across
+        return _parallel(source, wanted, f"isotropic at the finest spacing, {finest:.4g} mm")
+    return _parallel(source, [s / 2 for s in in_use] + across, "twice as fine in every direction")
+
+
+def _parallel(source: Geometry, spacing: list[float], reason: str) -> Target:
+    """Target of exactly `spacing` whose first outer corner is the input's."""
+    factors = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, spacing, strict=True)]
+    _check_factors(factors, reason)
+    output = source.with_grid(spacing, [_count(n, f) for n, f in zip(source.size_xyz, factors, strict=True)])
+    if min(factors) >= 1:
+        return Target(source, output, output, reason)
+    finest = [min(a, b) for a, b in zip(source.spacing_xyz_mm, spacing, strict=True)]
+    work = source.with_grid(finest, [_count(n, max(f, 1.0)) for n, f in zip(source.size_xyz, factors, strict=True)])
+    return Target(source, work, output, reason)
+
+
+def _match_reference(source: Geometry, reference: Geometry) -> Target:
+    """Target that ends on exactly the voxels of `reference`."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in reference.size_xyz])).reshape(3, -1).T
+    inside = source.to_index(reference.to_patient(corners))
+    if (inside.max(axis=0) < -0.5).any() or (inside.min(axis=0) > np.array(source.size_xyz) - 0.5).any():
+        raise InvalidValueError(
+            "The reference grid does not meet the input anywhere in patient space. Is it of the same scan session?"
+        )
+    reason = f"the grid of the reference, {reference.describe()}"
+    if source.is_parallel_to(reference):
+        return _lattice_of(source, reference, reason)
+    # The finest step that the reference takes along each axis of the input.
+    steps = np.linalg.inv(source.affine[:3, :3]) @ reference.affine[:3, :3]
+    along = np.abs(steps).max(axis=1)
+    spacing = [s * min(1.0, a) for s, a in zip(source.spacing_xyz_mm, along, strict=True)]
+    work = _parallel(source, spacing, reason).work
+    return Target(source, work, reference, reason)
+
+
+def _lattice_of(source: Geometry, reference: Geometry, reason: str) -> Target:
+    """Work on the reference's own lattice, so that its voxels need no interpolation where it lies inside the input."""
+    ratios = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, reference.spacing_xyz_mm, strict=True)]
+    _check_factors(ratios, reason, change_needed=False)
+    if min(ratios) < 1:
+        spacing = [min(a, b) for a, b in zip(source.spacing_xyz_mm, reference.spacing_xyz_mm, strict=True)]
+        work = source.with_grid(spacing, [_count(n, max(f, 1.0)) for n, f in zip(source.size_xyz, ratios, strict=True)])
+        return Target(source, work, reference, reason)
+    # The lattice points whose voxels' centres lie within the input's outer faces.
+    low = reference.to_index(source.to_patient([-0.5] * 3))
+    high = reference.to_index(source.to_patient(np.array(source.size_xyz) - 0.5))
+    start = np.ceil(np.round(low, 4)).astype(int)
+    stop = np.floor(np.round(high - 1e-3, 4)).astype(int) + 1
+    size = np.maximum(stop - start, 1)
+    return Target(source, reference.cropped(start.tolist(), size.tolist()), reference, reason)
+
+
+def _snap(factor: float) -> float:
+    """A factor that rounding in a header kept from being 1 is 1."""
+    return 1.0 if abs(factor - 1) < _SAME_SPACING else factor
+
+
+def _count(n: int, factor: float) -> int:
+    return max(1, math.floor(n * factor + 0.5))
+
+
+def _check_factors(factors: list[float], reason: str, *, change_needed: bool = True) -> None:
+    if max(factors) > MAX_FACTOR * (1 + 1e-6):
+        raise InvalidValueError(
+            f"{reason} would enlarge an axis {max(factors):.3g} times; up to {MAX_FACTOR:g} is supported. "
+            "Ask for a coarser target."
+        )
+    if change_needed and max(factors) <= 1:
+        raise InvalidValueError(
+            f"{reason} is nowhere finer than the input: there is nothing to super-resolve. Give a --scale above 1 or a "
+            "finer --spacing."
+        )

@@ -1,0 +1,103 @@
+"""Cutting a grid into tiles whose insides cover it exactly once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medsr.errors import InvalidValueError
+
+
+_MOST_TILES_PER_AXIS = 16
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: `inside` is written, `outer` (inside plus halo, clipped to the grid) is read."""
+
+    inside: tuple[int, int]
+    outer: tuple[int, int]
+
+    @property
+    def outer_slice(self) -> slice:
+        return slice(*self.outer)
+
+    @property
+    def inside_slice(self) -> slice:
+        return slice(*self.inside)
+
+    @property
+    def crop(self) -> slice:
+        """Where the inside lies within the outer span."""
+        start = self.inside[0] - self.outer[0]
+        return slice(start, start + self.inside[1] - self.inside[0])
+
+
+def spans(size: int, tile: int, halo: int, multiple: int) -> list[Span]:
+    """Split an axis of `size` voxels.
+
+    Args:
+        size: voxels along the axis, a multiple of `multiple`.
+        tile: largest outer span; the inside is smaller by the halos.
+        halo: voxels that the network looks beyond the one it computes.
+        multiple: every outer span starts and ends on a multiple of it, as whole-volume inference would.
+
+    Raises:
+        InvalidValueError: the tile leaves no room for an inside.
+    """
+    if size % multiple:
+        raise InvalidValueError(f"The axis has {size} voxels, not a multiple of {multiple}.")
+    halo = -(-halo // multiple) * multiple
+    tile = tile // multiple * multiple
+    if size <= tile:
+        return [Span((0, size), (0, size))]
+    inside = tile - 2 * halo
+    if inside < multiple:
+        raise InvalidValueError(f"A tile of {tile} voxels is too small for a halo of {halo}.")
+    count = -(-size // inside)
+    # Even insides: no sliver at the end.
+    inside = -(-(-(-size // count)) // multiple) * multiple
+    result = []
+    for start in range(0, size, inside):
+        stop = min(start + inside, size)
+        result.append(Span((start, stop), (max(start - halo, 0), min(stop + halo, size))))
+    return result
+
+
+def best_tile(shape: Sequence[int], halo: int, multiple: int, voxels: float) -> tuple[int, ...]:
+    """Outer tile sides of at most `voxels` voxels that waste least on halos.
+
+    When even the smallest tiles are larger than `voxels`, the smallest are returned.
+    """
+    halo = -(-halo // multiple) * multiple
+    smallest = 2 * halo + 2 * multiple
+    choices = []
+    for n in shape:
+        sides = {n}
+        for count in range(2, _MOST_TILES_PER_AXIS):
+            inside = -(-(-(-n // count)) // multiple) * multiple
+            sides.add(min(n, max(inside + 2 * halo, smallest)))
+        choices.append(sorted(sides))
+    best: tuple[float, float, tuple[int, ...]] | None = None
+    for sides_of_tile in itertools.product(*choices):
+        size = math.prod(sides_of_tile)
+        work = 1.0
+        for n, side in zip(shape, sides_of_tile, strict=True):
+            work *= sum(s.outer[1] - s.outer[0] for s in spans(n, side, halo, multiple))
+        # Over the limit, smallness counts first; within it, the least work.
+        rank = (max(size - voxels, 0.0), work, sides_of_tile)
+        if best is None or rank < best:
+            best = rank
+    assert best is not None
+    return best[2]
+
+
+def count_tiles(parts: Sequence[Sequence[Span]]) -> int:
+    """Number of tiles of a grid split along each axis."""
+    total = 1
+    for part in parts:
+        total *= len(part)
+    return total
+

@@ -1,0 +1,14 @@
+"""Files and DICOM folders to volumes and back.
+
+Every reader returns voxels as they are stored (rescaled where the header says so) on a grid in LPS millimetres, or
+raises an InputError that says what is wrong with the file. Every writer writes beside the target first and renames.
+"""
+
+from __future__ import annotations
+
+from medsr.io.describing import describe
+from medsr.io.formats import READABLE, WRITABLE
+from medsr.io.reading import read_geometry, read_volume
+from medsr.io.writing import check_output, write_volume
+
+__all__ = ["READABLE", "WRITABLE", "check_output", "describe", "read_geometry", "read_volume", "write_volume"]

@@ -1,0 +1,266 @@
+"""Reading NIfTI and MGH files with nibabel.
+
+nibabel rather than ITK, because ITK replaces a sheared sform by something that is not what the file says, and does
+so silently. Which of sform and qform counts follows ITK all the same, so that MedSR and 3D Slicer see one patient.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.errors import InputError, MedSRError, MissingDependencyError, ResourceError
+from medsr.geometry import Geometry
+from medsr.io.formats import check_promised_size, rescaled, suffix_of, unreadable
+from medsr.volume import Volume
+
+_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
+_FORMS_AGREE = 1e-3  # in any element of the matrices; the rounding of quaternions is below it
+_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
+_UNIT_NAMES = {1: "metres", 3: "micrometres"}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a NIfTI header says, before nibabel repairs it."""
+
+    fields: Any
+    geometry: Geometry
+    planar: bool
+    warnings: tuple[str, ...]
+
+
+def nibabel_module(what: str) -> Any:
+    """nibabel, imported when it is first needed."""
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{what} files need the package nibabel, which is not installed: pip install nibabel."
+        ) from error
+    return nibabel
+
+
+def read_nifti(source: Path) -> Volume:
+    """A NIfTI-1 or NIfTI-2 file as a Volume; scl_slope and scl_inter are applied."""
+    header = _read_header(source)
+    array = _voxels(source, "NIfTI")
+    return Volume(
+        array, header.geometry, planar=header.planar, warnings=header.warnings, source=str(source), metadata={}
+    )
+
+
+def nifti_geometry(source: Path) -> Geometry:
+    """The grid of a NIfTI file; no voxel is read."""
+    return _read_header(source).geometry
+
+
+def read_mgh(source: Path) -> Volume:
+    """An MGH or MGZ file as a Volume."""
+    geometry = mgh_geometry(source)
+    return Volume(_voxels(source, "MGH"), geometry, planar=geometry.size_xyz[2] == 1, source=str(source))
+
+
+def mgh_geometry(source: Path) -> Geometry:
+    """The grid of an MGH or MGZ file; no voxel is read."""
+    image = _load(source, "MGH")
+    size = _size(source, image.shape)
+    _check_size(source, size, image.get_data_dtype(), offset=284)
+    return Geometry.from_affine(image.affine, size, "RAS")
+
+
+def _load(source: Path, what: str) -> Any:
+    nibabel = nibabel_module(what)
+    complaints = (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.freesurfer.mghformat.MGHError,
+    )
+    try:
+        return nibabel.load(source, mmap=False)
+    except (*_READ_ERRORS, *complaints) as error:
+        raise unreadable(source, what, error) from error
+
+
+def _voxels(source: Path, what: str) -> NDArray[np.generic]:
+    """Voxels ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the machine's byte order."""
+    image = _load(source, what)
+    size = _size(source, image.shape)
+    try:
+        data = np.asarray(image.dataobj.get_unscaled())
+        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
+    except MemoryError as error:
+        raise ResourceError(f"{source.name!r} does not fit into memory; crop it first.") from error
+    except _READ_ERRORS as error:
+        raise unreadable(source, what, error) from error
+    data = data.reshape(size, order="F").T
+    if data.dtype.names:
+        return np.stack([data[name] for name in "RGB"], axis=-1)
+    if data.dtype.kind == "f" and data.dtype.itemsize > 8:
+        data = data.astype(np.float64)
+    data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise InputError(f"{source.name!r} has a scl_slope or scl_inter that is no number. Correct the header.")
+    return rescaled(data, slope, intercept)
+
+
+def _read_header(source: Path) -> _Header:
+    nibabel = nibabel_module("NIfTI")
+    opener = gzip.open if suffix_of(source) == ".nii.gz" else open
+    try:
+        with opener(source, "rb") as file:
+            head = file.read(540)
+        two = head[4:6] == b"n+" or head[4:6] == b"ni"
+        kind, length = (nibabel.Nifti2Header, 540) if two else (nibabel.Nifti1Header, 348)
+        if len(head) < length:
+            raise EOFError(f"the header ends after {len(head)} bytes")
+        # Unchecked: nibabel would repair zero and negative spacings, which hides that the grid is unknown.
+        fields = kind(head[:length], check=False)
+        if int(fields["sizeof_hdr"]) != length:
+            raise ValueError("no NIfTI header")
+        shape, dtype = fields.get_data_shape(), fields.get_data_dtype()
+    except MedSRError:
+        raise
+    except (*_READ_ERRORS, nibabel.spatialimages.HeaderDataError) as error:
+        raise unreadable(source, "NIfTI", error) from error
+    size = _size(source, shape)
+    if dtype.kind == "c":
+        raise InputError(
+            f"{source.name!r} holds complex numbers ({dtype}); real ones are accepted. Save its magnitude first."
+        )
+    if dtype.kind not in "iufbV":
+        raise InputError(f"{source.name!r} holds voxels of type {dtype}; integer, real and RGB ones are accepted.")
+    _check_size(source, size, dtype, offset=max(length, int(fields["vox_offset"])))
+    geometry, warnings = _geometry(source, fields, size)
+    return _Header(fields, geometry, planar=size[2] == 1, warnings=tuple(warnings))
+
+
+def _size(source: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Grid size of a data shape; further axes of length 1 are dropped, longer ones refused."""
+    if not shape or any(n < 1 for n in shape):
+        raise InputError(f"{source.name!r} has no voxels: its header gives the size {shape}. Export it again.")
+    if any(n > 1 for n in shape[3:]):
+        raise InputError(
+            f"{source.name!r} has {len(shape)} dimensions ({' x '.join(map(str, shape))}): several time points, echoes "
+            "or components. One 3D volume is accepted; extract one first, for example with nibabel.four_to_three."
+        )
+    x, y, z = (*shape[:3], 1, 1)[:3]
+    return (int(x), int(y), int(z))
+
+
+def _check_size(source: Path, size: tuple[int, int, int], dtype: Any, *, offset: int) -> None:
+    packed = suffix_of(source) in (".nii.gz", ".mgz")
+    check_promised_size(source, math.prod(size) * dtype.itemsize + offset, compressed=packed)
+
+
+def _geometry(source: Path, fields: Any, size: tuple[int, int, int]) -> tuple[Geometry, list[str]]:
+    """The grid that the header describes, and what a person should know about it."""
+    axes = min(3, int(fields["dim"][0]))
+    pixdim = [float(v) for v in fields["pixdim"][1:4]]
+    if not all(math.isfinite(v) and v > 0 for v in pixdim[:axes]):
+        raise InputError(
+            f"{source.name!r} has the voxel spacing (pixdim) {', '.join(f'{v:g}' for v in pixdim[:axes])}; three "
+            "positive numbers are accepted. Correct the header, its grid is unknown."
+        )
+    pixdim = [*pixdim[:axes], 1.0, 1.0][:3]
+    affine, warnings = _affine(source, fields, pixdim, size)
+    unit = int(fields["xyzt_units"]) & 7
+    if unit in _MM_PER_UNIT:
+        affine = np.diag([_MM_PER_UNIT[unit]] * 3 + [1.0]) @ affine
+        affine[3, 3] = 1.0
+        warnings.append(
+            f"The header of {source.name!r} is in {_UNIT_NAMES[unit]}; it was converted to millimetres "
+            f"({' x '.join(f'{v:.4g}' for v in np.linalg.norm(affine[:3, :3], axis=0))} mm voxels)."
+        )
+    elif unit not in (0, 2):
+        warnings.append(
+            f"The header of {source.name!r} has an unknown unit of length ({unit}); millimetres were assumed."
+        )
+    return Geometry.from_affine(affine, size, "RAS"), warnings
+
+
+def _affine(
+    source: Path, fields: Any, pixdim: list[float], size: tuple[int, int, int]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """The RAS affine in the header's unit: sform or qform, as ITK chooses."""
+    sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
+    sform = _sform(fields) if sform_code > 0 else None
+    qform = _qform(source, fields, pixdim) if qform_code > 0 else None
+    if sform is None and qform is None:
+        return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0]), [
+            f"{source.name!r} does not say how it lies in the patient (sform and qform codes are 0); its axes were "
+            "taken as left, posterior, superior."
+        ]
+    # ITK takes the sform only when it is in scanner coordinates or alone. A sheared one is refused all the same when
+    # it claims to place these voxels (codes 1 and 2); as a map to a template (3 to 5) it is of no concern here.
+    if sform is not None and sform_code in (1, 2):
+        _check_form(source, "sform", sform, size)
+    if sform is not None and (sform_code == 1 or qform is None):
+        used, chosen, other, ignored = "sform", sform, "qform", qform
+    else:
+        used, chosen, other, ignored = "qform", qform, "sform", sform
+    _check_form(source, used, chosen, size)
+    warnings = []
+    if ignored is not None and np.abs(chosen - ignored).max() > _FORMS_AGREE:
+        warnings.append(
+            f"The sform and the qform of {source.name!r} place voxels up to {_apart(chosen, ignored, size):.3g} apart; "
+            f"the {used} was used, as 3D Slicer does, and the {other} ignored."
+        )
+    scales = np.linalg.norm(chosen[:3, :3], axis=0)
+    if np.abs(scales / pixdim - 1).max() > 1e-3:
+        warnings.append(
+            f"The sform of {source.name!r} has voxels of {' x '.join(f'{v:.4g}' for v in scales)}, its pixdim says "
+            f"{' x '.join(f'{v:.4g}' for v in pixdim)}; the sform was used. Other programs may take the other."
+        )
+    return chosen, warnings
+
+
+def _sform(fields: Any) -> NDArray[np.float64]:
+    rows = [np.asarray(fields[name], dtype=float) for name in ("srow_x", "srow_y", "srow_z")]
+    return np.vstack([*rows, [0.0, 0.0, 0.0, 1.0]])
+
+
+def _qform(source: Path, fields: Any, pixdim: list[float]) -> NDArray[np.float64]:
+    """Method 2 of the NIfTI standard, with its special case for half turns."""
+    b, c, d = (float(fields[name]) for name in ("quatern_b", "quatern_c", "quatern_d"))
+    offset = [float(fields[name]) for name in ("qoffset_x", "qoffset_y", "qoffset_z")]
+    norm2 = b * b + c * c + d * d
+    if not math.isfinite(norm2) or norm2 > 1.01:
+        raise InputError(
+            f"{source.name!r} has a qform that is no rotation (quaternion {b:g}, {c:g}, {d:g}). Correct the header."
+        )
+    a = 0.0 if 1.0 - norm2 < 1e-7 else math.sqrt(1.0 - norm2)
+    a, b, c, d = np.array([a, b, c, d]) / math.sqrt(a * a + norm2)
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    handed = -1.0 if float(fields["pixdim"][0]) < 0 else 1.0
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * [pixdim[0], pixdim[1], pixdim[2] * handed]
+    affine[:3, 3] = offset
+    return affine
+
+
+def _check_form(source: Path, name: str, affine: NDArray[np.float64], size: tuple[int, int, int]) -> None:
+    """Raise the InputError of Geometry, with the file and the form named, for a matrix that is no regular grid."""
+    try:
+        Geometry.from_affine(affine, size, "RAS")
+    except InputError as error:
+        raise InputError(f"The {name} of {source.name!r} cannot be used. {error}") from error
+
+
+def _apart(one: NDArray[np.float64], other: NDArray[np.float64], size: tuple[int, int, int]) -> float:
+    """Largest distance between what two affines make of the corners of the grid."""
+    corners = np.array([[x, y, z, 1.0] for x in (0, size[0] - 1) for y in (0, size[1] - 1) for z in (0, size[2] - 1)])
+    return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())

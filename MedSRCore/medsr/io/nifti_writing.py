@@ -1,0 +1,88 @@
+"""Writing NIfTI and MGH files with nibabel."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.geometry import Geometry
+from medsr.io.formats import native
+from medsr.io.nifti import nibabel_module
+from medsr.volume import Volume
+
+_SCANNER = 1  # the code of scanner coordinates: the one with which ITK and nibabel both take the sform
+_LARGEST_NIFTI1 = 32767
+_MGH_TYPES = {"uint8": "uint8", "int8": "int16", "int16": "int16", "uint16": "int32", "int32": "int32"}
+
+
+def write_nifti(volume: Volume, draft: Path) -> None:
+    """NIfTI-1 (NIfTI-2 for axes beyond 32767), the grid in both sform and qform, lengths in mm."""
+    nibabel = nibabel_module("NIfTI")
+    array = native(volume.array)
+    if array.ndim == 4:
+        array = np.ascontiguousarray(array).view([("R", "u1"), ("G", "u1"), ("B", "u1")])[..., 0]
+    kind = nibabel.Nifti2Image if max(volume.geometry.size_xyz) > _LARGEST_NIFTI1 else nibabel.Nifti1Image
+    image = kind(array.T, None, dtype=array.dtype)
+    image.set_sform(volume.geometry.affine_ras, _SCANNER)
+    image.set_qform(volume.geometry.affine_ras, _SCANNER)
+    _sharpen_qform(image.header, volume.geometry, nibabel)
+    image.header.set_xyzt_units("mm", "sec")
+    nibabel.save(image, draft)
+
+
+def write_mgh(volume: Volume, draft: Path) -> None:
+    """MGH or MGZ; voxels become the narrowest of uint8, int16, int32 and float32 that holds their type."""
+    nibabel = nibabel_module("MGH")
+    dtype = _MGH_TYPES.get(str(volume.array.dtype), "uint8" if volume.array.dtype.kind == "b" else "float32")
+    image = nibabel.MGHImage(volume.array.astype(dtype, copy=False).T, volume.geometry.affine_ras)
+    nibabel.save(image, draft)
+
+
+def _sharpen_qform(header: Any, geometry: Geometry, nibabel: Any) -> None:
+    """Choose the roundings of the quaternion that readers decode best.
+
+    NIfTI-1 stores three of four numbers as float32 and readers take the fourth as ``sqrt(1 - b^2 - c^2 - d^2)``. For
+    half turns, which is what slices tilted about one axis are in RAS, that fourth number is 0, and rounding alone
+    makes it up to 2.4e-4: a tenth of a millimetre at the border of a head. Among the neighbouring roundings some
+    are nearly a thousand times better, for nibabel as well as for ITK. Within 0.04 degrees of a half turn, but not on
+    it, no rounding helps; readers that take the sform are right all the same.
+    """
+    matrix = geometry.affine_ras[:3, :3] / np.array(geometry.spacing_xyz_mm)
+    if np.linalg.det(matrix) < 0:
+        matrix[:, 2] *= -1
+    left, _, right = np.linalg.svd(matrix)
+    wanted = nibabel.quaternions.mat2quat(left @ right)
+    names = ("quatern_b", "quatern_c", "quatern_d")
+    dtype = header[names[0]].dtype
+    candidates = np.array(list(itertools.product(*(_neighbours(v, dtype) for v in wanted[1:]))))
+    error = sum(_apart(decoded, wanted) for decoded in _decoded(candidates))
+    for name, value in zip(names, candidates[int(np.argmin(error))], strict=True):
+        header[name] = value
+
+
+def _neighbours(value: float, dtype: Any) -> list[float]:
+    """`value` rounded to `dtype`, and the two representable numbers on either side."""
+    middle = np.array(value, dtype=dtype)
+    below, above = (np.nextafter(middle, np.array(side, dtype=dtype)) for side in (-2, 2))
+    further = [np.nextafter(v, np.array(side, dtype=dtype)) for v, side in ((below, -2), (above, 2))]
+    return [float(v) for v in (middle, below, above, *further)]
+
+
+def _decoded(bcd: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Unit quaternions that nibabel and the NIfTI C library make of stored ones, shape ``(n, 4)``."""
+    rest = 1 - (bcd**2).sum(axis=1)
+    # nibabel raises when the norm exceeds 1 by three float32 epsilons; two leave a margin.
+    nibabels = np.where(rest < -2 * np.finfo(np.float32).eps, np.nan, np.sqrt(np.maximum(rest, 0)))
+    c_library = np.where(rest < 1e-7, 0.0, np.sqrt(np.maximum(rest, 0)))
+    quaternions = [np.column_stack([a, bcd]) for a in (nibabels, c_library)]
+    return [q / np.linalg.norm(q, axis=1, keepdims=True) for q in quaternions]
+
+
+def _apart(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each quaternion is from the wanted rotation; q and -q are the same one."""
+    near = np.minimum(np.linalg.norm(found - wanted, axis=1), np.linalg.norm(found + wanted, axis=1))
+    return np.where(np.isfinite(near), near, np.inf)

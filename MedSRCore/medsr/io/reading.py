@@ -1,0 +1,58 @@
+"""One call for every format: `read_volume`, and `read_geometry` for the grid alone."""
+
+from __future__ import annotations
+
+from medsr.errors import InvalidValueError
+from medsr.geometry import Geometry
+from medsr.io.dicom import dicom_geometry, read_dicom
+from medsr.io.formats import StrPath, existing_input, reader_of
+from medsr.io.itk import itk_geometry, read_itk
+from medsr.io.nifti import mgh_geometry, nifti_geometry, read_mgh, read_nifti
+from medsr.volume import Volume
+
+_READERS = {"nifti": read_nifti, "mgh": read_mgh, "itk": read_itk}
+_GEOMETRIES = {"nifti": nifti_geometry, "mgh": mgh_geometry, "itk": itk_geometry}
+
+
+def read_volume(path: StrPath, *, series: str | None = None) -> Volume:
+    """Read an image file, a DICOM file or a DICOM folder.
+
+    Args:
+        path: NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), MGH (.mgz, .mgh), a picture (.png,
+            .jpg, .tif, .bmp), a DICOM file of any name, or a folder with DICOM files.
+        series: which series of a DICOM folder: its number in the list that the error shows, or its UID.
+
+    Returns:
+        A Volume with array ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the stored type. Rescale slope and
+        intercept are applied, so CT from DICOM is in Hounsfield units. Spacing is in mm, positions in LPS. One slice
+        is `planar`; pictures have pixels of 1 mm unless the file says otherwise. What a person should know about
+        the file is in `warnings`.
+
+    Raises:
+        InputNotFoundError: there is nothing at `path`.
+        InputError: a file that is corrupt, of no known format, or no single 3D volume on a regular grid.
+        UnknownNameError: `series` is not in the folder.
+        InvalidValueError: `series` given for something else than DICOM.
+        MissingDependencyError: nibabel or pydicom is needed and not installed.
+    """
+    source = existing_input(path)
+    kind = reader_of(source)
+    _check_series(kind, series)
+    return read_dicom(source, series) if kind == "dicom" else _READERS[kind](source)
+
+
+def read_geometry(path: StrPath, *, series: str | None = None) -> Geometry:
+    """Read where the voxels of a file are, as `read_volume` does, from the header alone.
+
+    Raises:
+        As `read_volume`.
+    """
+    source = existing_input(path)
+    kind = reader_of(source)
+    _check_series(kind, series)
+    return dicom_geometry(source, series) if kind == "dicom" else _GEOMETRIES[kind](source)
+
+
+def _check_series(kind: str, series: str | None) -> None:
+    if series is not None and kind != "dicom":
+        raise InvalidValueError("--series chooses among DICOM series, and the input is not DICOM. Leave it out.")

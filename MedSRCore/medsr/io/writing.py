@@ -1,0 +1,188 @@
+"""Writing a volume: complete under its name, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from medsr.errors import InvalidValueError, OutputError
+from medsr.io.formats import PLANAR_ONLY, WRITABLE, StrPath, native, nearest, one_line, suffix_of
+from medsr.io.itk import quiet
+from medsr.io.nifti_writing import write_mgh, write_nifti
+from medsr.volume import Volume
+
+_PICTURE_TYPES = {
+    ".png": ("uint8", "uint16"),
+    ".jpg": ("uint8",),
+    ".jpeg": ("uint8",),
+    ".tif": ("uint8", "int8", "uint16", "int16", "float32"),
+    ".tiff": ("uint8", "int8", "uint16", "int16", "float32"),
+}
+_DETACHED = (".nhdr", ".mhd")
+
+
+def check_output(path: StrPath, overwrite: bool = False, *, needed_bytes: int = 0) -> Path:
+    """Find out before hours of work whether `path` can be written.
+
+    Args:
+        path: the file to write; its extension is the format.
+        overwrite: an existing file may be replaced.
+        needed_bytes: about how much disk space the file takes; 0 when unknown.
+
+    Returns:
+        `path` as a Path.
+
+    Raises:
+        InvalidValueError: an extension that cannot be written.
+        OutputError: a file that exists, a folder that is missing or may not be written to, too little space.
+    """
+    target = Path(path)
+    if "\0" in str(target) or not target.name:
+        raise InvalidValueError(f"{str(target)!r} is no file name.")
+    suffix = suffix_of(target)
+    if target.is_dir() or suffix in (".dcm", ".ima", ""):
+        raise InvalidValueError(
+            f"{str(target)!r} is a folder, DICOM or has no extension. MedSR does not write DICOM; give a file name "
+            f"that ends in one of {', '.join(WRITABLE)}."
+        )
+    if suffix not in WRITABLE:
+        raise InvalidValueError(
+            f"{suffix!r} files cannot be written.{nearest(suffix, WRITABLE)} Accepted: {', '.join(WRITABLE)}."
+        )
+    folder = target.parent
+    if not folder.is_dir():
+        raise OutputError(f"The folder {str(folder)!r} does not exist. Create it first, or write elsewhere.")
+    for file in _files_of(target):
+        if file.exists() and not file.is_file():
+            raise OutputError(f"{str(file)!r} exists and is no regular file. Write elsewhere.")
+        if file.exists() and not overwrite:
+            raise OutputError(f"{str(file)!r} exists already. Pass --overwrite to replace it, or write elsewhere.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"The folder {str(folder)!r} may not be written to. Write elsewhere, or change its permissions."
+        )
+    free = shutil.disk_usage(folder).free
+    if needed_bytes > free:
+        raise OutputError(
+            f"The disk of {str(folder)!r} has {free / 1e9:.2f} GB left, the output needs {needed_bytes / 1e9:.2f} GB. "
+            "Free some space or write elsewhere."
+        )
+    return target
+
+
+def write_volume(volume: Volume, path: StrPath, *, overwrite: bool = False) -> Path:
+    """Write a volume in the format of the extension.
+
+    The file is written into a hidden folder beside the target and renamed when it is complete, so that neither a full
+    disk nor an interruption leaves half a file or destroys an old one. NIfTI carries the grid in sform and qform.
+
+    Args:
+        volume: what to write. Pictures (.png, .jpg, .tif) take one slice, without its position in the patient.
+        path: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .mgz, .mgh, .png, .jpg or .tif. The voxels of .nhdr and .mhd go
+            to a file .raw of the same name.
+        overwrite: replace an existing file.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InvalidValueError: an extension that cannot be written, or that cannot hold this volume.
+        OutputError: the file exists, or the folder or the disk does not take it.
+    """
+    # libjpeg ends the whole program on a full disk, so space is asked for first; packed formats may need less.
+    needed = 0 if suffix_of(Path(path)) in (".nii.gz", ".mgz", ".png", ".tif", ".tiff") else volume.array.nbytes
+    target = check_output(path, overwrite, needed_bytes=needed)
+    _check_fits(volume, target)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".medsr-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+            draft = Path(folder, target.name)
+            _write(volume, draft)
+            _check_written(volume, draft)
+            check_output(target, overwrite)
+            for file in _files_of(target):  # the header comes last: it is there only when its voxels are
+                draft.with_name(file.name).replace(file)
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"{str(target)!r} could not be written ({one_line(error)}). Nothing was left behind."
+        ) from error
+    return target
+
+
+def _files_of(target: Path) -> list[Path]:
+    """The files that a format consists of, the named one last."""
+    return [target.with_suffix(".raw"), target] if suffix_of(target) in _DETACHED else [target]
+
+
+def _check_fits(volume: Volume, target: Path) -> None:
+    """Raise InvalidValueError for a volume that the format cannot hold."""
+    suffix, dtype = suffix_of(target), volume.array.dtype
+    if dtype.kind not in "iufb":
+        raise InvalidValueError(f"Voxels of type {dtype} cannot be written; integer and real numbers can.")
+    if volume.channels not in (1, 3):
+        raise InvalidValueError(f"An image of {volume.channels} channels cannot be written; grey and RGB can.")
+    if suffix in (".mgz", ".mgh") and volume.channels > 1:
+        raise InvalidValueError("MGH files hold no colours; write .nrrd, .nii or .png.")
+    if suffix in (".nii", ".nii.gz") and volume.channels > 1 and dtype != np.uint8:
+        raise InvalidValueError(f"NIfTI holds colours of uint8, not {dtype}; write .nrrd, or pass --dtype uint8.")
+    if suffix not in PLANAR_ONLY:
+        return
+    slices = volume.geometry.size_xyz[2]
+    if slices > 1:
+        raise InvalidValueError(
+            f"{suffix} holds one slice, the volume has {slices}. Write .nii.gz, .nrrd or .mha instead."
+        )
+    accepted = _PICTURE_TYPES[suffix]
+    if str(dtype) not in accepted:
+        first = next(name for name in ("uint16", "uint8") if name in accepted)
+        raise InvalidValueError(
+            f"{suffix} holds voxels of type {' or '.join(accepted)}, not {dtype}. Pass --dtype {first}, or write "
+            ".nrrd, which holds every type."
+        )
+    if volume.channels > 1 and dtype not in (np.uint8, np.uint16):
+        raise InvalidValueError(f"{suffix} holds colours of uint8 or uint16, not {dtype}.")
+
+
+def _write(volume: Volume, draft: Path) -> None:
+    suffix = suffix_of(draft)
+    if suffix in (".nii", ".nii.gz"):
+        write_nifti(volume, draft)
+    elif suffix in (".mgz", ".mgh"):
+        write_mgh(volume, draft)
+    else:
+        with quiet():
+            sitk.WriteImage(
+                _image(volume, flat=suffix in PLANAR_ONLY), str(draft), useCompression=suffix in PLANAR_ONLY
+            )
+
+
+def _image(volume: Volume, *, flat: bool) -> sitk.Image:
+    """The volume for ITK: always 3D, since a 2D image would lose where the slice lies, but for pictures."""
+    array, grid = native(volume.array), volume.geometry
+    is_vector = array.ndim == 4
+    if flat:
+        image = sitk.GetImageFromArray(array[0], isVector=is_vector)
+        image.SetSpacing(grid.spacing_xyz_mm[:2])
+        return image
+    image = sitk.GetImageFromArray(array, isVector=is_vector)
+    image.SetSpacing(grid.spacing_xyz_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def _check_written(volume: Volume, draft: Path) -> None:
+    """ITK reports no error when the disk is full: see that all voxels are there."""
+    for file in _files_of(draft):
+        if not file.is_file() or file.stat().st_size == 0:
+            raise OutputError(f"{file.name!r} could not be written. Is the disk full?")
+    if suffix_of(draft) in (".nrrd", ".mha", ".nhdr", ".mhd"):
+        there = _files_of(draft)[0].stat().st_size
+        if there < volume.array.nbytes:
+            raise OutputError(f"Only {there:,} of {volume.array.nbytes:,} bytes were written. Is the disk full?")

@@ -1,0 +1,193 @@
+"""ProfileRefiner: adds to a known-profile deconvolution what the closed form cannot know.
+
+The input is the Tikhonov solution on the *target* grid, whatever the factors were, so one network serves
+every grid. It works on blocks of 2 x 2 (x 2) voxels folded into channels (space to depth, Shi et al. 2016),
+an eighth of the voxels in 3D, through residual blocks without normalisation (EDSR, Lim et al. 2017), and adds
+its answer to the input. A short vector that describes the acquisition scales and shifts the features of every
+block (FiLM, Perez et al. 2018).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from medsr.errors import InvalidValueError
+
+CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
+FOLD = 2
+"""Side of the block of voxels that is folded into channels."""
+
+CENTRE = 0.5
+"""Subtracted from the input, so that features do not all follow the mean intensity."""
+
+STEP = 0.1
+"""Size of a typical correction. With the tail's weights of usual size, one optimiser step changes the output little."""
+
+
+def fold(x: Tensor) -> Tensor:
+    """Space to depth by 2: ``(B, C, *size)`` -> ``(B, C 2^d, *size / 2)``; inverse of `unfold`."""
+    batch, channels, *size = x.shape
+    dims = len(size)
+    split = x.reshape(batch, channels, *(part for n in size for part in (n // FOLD, FOLD)))
+    inner = [3 + 2 * i for i in range(dims)]
+    outer = [2 + 2 * i for i in range(dims)]
+    return split.permute(0, 1, *inner, *outer).reshape(batch, channels * FOLD**dims, *(n // FOLD for n in size))
+
+
+def unfold(x: Tensor) -> Tensor:
+    """Depth to space by 2: ``(B, C 2^d, *size)`` -> ``(B, C, *size * 2)``; inverse of `fold`."""
+    batch, channels, *size = x.shape
+    dims = len(size)
+    split = x.reshape(batch, channels // FOLD**dims, *([FOLD] * dims), *size)
+    order = [axis for i in range(dims) for axis in (2 + dims + i, 2 + i)]
+    return split.permute(0, 1, *order).reshape(batch, channels // FOLD**dims, *(n * FOLD for n in size))
+
+
+class ConditionedBlock(nn.Module):
+    """conv - scale and shift - ReLU - conv, plus the input."""
+
+    def __init__(self, spatial_dims: int, channels: int, condition_width: int) -> None:
+        super().__init__()
+        convolution = CONVOLUTIONS[spatial_dims]
+        self.first = convolution(channels, channels, 3, padding=1)
+        self.second = convolution(channels, channels, 3, padding=1)
+        self.modulation = nn.Linear(condition_width, 2 * channels)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        # He initialisation, the second layer damped so that depth does not add up to large features at the start.
+        for layer, gain in ((self.first, 1.0), (self.second, 0.3)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            layer.weight.data *= gain
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        scale, shift = self.modulation(condition).reshape(x.shape[0], 2, -1, *[1] * (x.dim() - 2)).unbind(1)
+        hidden = torch.relu(self.first(x) * (1 + scale) + shift)
+        return x + self.second(hidden)
+
+
+class ProfileRefiner(nn.Module):
+    """Refines a deconvolved image on the target grid.
+
+    Args:
+        spatial_dims: 2 or 3.
+        channels: features per folded voxel.
+        blocks: number of residual blocks.
+        condition_size: length of the vector that describes the acquisition.
+        condition_width: width of the embedding of that vector.
+    """
+
+    def __init__(
+        self,
+        spatial_dims: int = 3,
+        channels: int = 64,
+        blocks: int = 5,
+        condition_size: int = 9,
+        condition_width: int = 64,
+    ) -> None:
+        super().__init__()
+        if spatial_dims not in CONVOLUTIONS:
+            raise InvalidValueError(f"spatial_dims must be 2 or 3, got {spatial_dims}.")
+        convolution = CONVOLUTIONS[spatial_dims]
+        folded = FOLD**spatial_dims
+        self.spatial_dims = spatial_dims
+        self.embed = nn.Sequential(nn.Linear(condition_size, condition_width), nn.SiLU())
+        self.head = convolution(folded, channels, 3, padding=1)
+        self.blocks = nn.ModuleList(ConditionedBlock(spatial_dims, channels, condition_width) for _ in range(blocks))
+        self.tail = convolution(channels, folded, 3, padding=1)
+        # Nearly nothing at first: training starts from the deconvolution, yet every layer has a gradient.
+        nn.init.kaiming_normal_(self.tail.weight)
+        self.tail.weight.data *= 0.05
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+
+    @property
+    def halo(self) -> int:
+        """Receptive radius in voxels of the target grid: how far an output voxel looks."""
+        return FOLD * (2 * len(self.blocks) + 2) + FOLD - 1
+
+    @property
+    def size_multiple(self) -> int:
+        """Every spatial size must be a multiple of this."""
+        return FOLD
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Refine.
+
+        Args:
+            x: ``(B, 1, *size)``, the deconvolved image, intensities normalised to about [0, 1]; each size even.
+            condition: ``(B, condition_size)``, see `acquisition_condition`.
+
+        Returns:
+            ``(B, 1, *size)``, same scale as `x`.
+        """
+        embedded = self.embed(condition)
+        features = self.head(fold(x - CENTRE))
+        for block in self.blocks:
+            features = block(features, embedded)
+        return x + STEP * unfold(self.tail(features))
+
+
+class SpecialisedRefiner(nn.Module):
+    """A ProfileRefiner for one acquisition: the modulation is folded into the weights, features are reused in place.
+
+    Gives what the general network gives for that condition, with two thirds of its memory. For inference only.
+
+    Args:
+        network: the trained network.
+        condition: ``(condition_size,)``.
+    """
+
+    def __init__(self, network: ProfileRefiner, condition: Tensor) -> None:
+        super().__init__()
+        with torch.no_grad():
+            embedded = network.embed(condition[None])
+            self.head, self.tail = deepcopy(network.head), deepcopy(network.tail)
+            self.pairs = nn.ModuleList()
+            for block in network.blocks:
+                first, second = deepcopy(block.first), deepcopy(block.second)
+                scale, shift = block.modulation(embedded)[0].chunk(2)
+                first.weight.mul_((1 + scale).reshape(-1, *[1] * (first.weight.dim() - 1)))
+                first.bias.mul_(1 + scale).add_(shift)
+                self.pairs.append(nn.ModuleList([first, second]))
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, 1, *size)`` -> the same, as `ProfileRefiner.forward`."""
+        features = self.head(fold(x - CENTRE))
+        for first, second in self.pairs:  # type: ignore[misc]
+            features += second(first(features).relu_())
+        return x + STEP * unfold(self.tail(features))
+
+
+def acquisition_condition(
+    factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]
+) -> list[float]:
+    """The vector that tells the network how its input was acquired; three numbers per axis.
+
+    Args:
+        factors: fine voxels per sample, per axis, in the order of the tensor's axes.
+        widths: profile widths in fine voxels.
+        boxes: True where the profile is a box.
+
+    Returns:
+        Per axis: ``log2 factor``, ``log2`` of the profile width relative to the factor, and 1 for a box on an
+        enlarged axis. All zero on an axis that was not enlarged.
+    """
+    values: list[float] = []
+    for factor, width, box in zip(factors, widths, boxes, strict=True):
+        enlarged = factor > 1 + 1e-6
+        values += [math.log2(factor), math.log2(max(width, 1.0) / factor), float(box)] if enlarged else [0.0] * 3
+    return values
+
+
+def canonical_axes(factors: Sequence[float]) -> tuple[int, ...]:
+    """Order of array axes in which the network sees them: the most enlarged first.
+
+    A network that always meets the thick axis in the same place needs not learn it three times.
+    """
+    return tuple(sorted(range(len(factors)), key=lambda axis: (-round(factors[axis], 6), axis)))

@@ -1,0 +1,57 @@
+"""What this computer has to give."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that a job may take without swapping, or None where the system does not say.
+
+    On Linux the limit of the control group (a container's) counts too.
+    """
+    if sys.platform.startswith("linux"):
+        free = _meminfo()
+        limit = _cgroup_room()
+        return min(v for v in (free, limit) if v is not None) if free or limit else None
+    if sys.platform == "win32":
+        return _windows_free()
+    return None
+
+
+def _meminfo() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _cgroup_room() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        used = int((folder / "memory.current").read_text(encoding="ascii"))
+        return None if limit == "max" else max(int(limit) - used, 0)
+    except (OSError, ValueError):
+        return None
+
+
+def _windows_free() -> int | None:
+    class Status(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            ("total", ctypes.c_ulonglong),
+            ("available", ctypes.c_ulonglong),
+            *((name, ctypes.c_ulonglong) for name in ("a", "b", "c", "d", "e")),
+        ]
+
+    status = Status()
+    status.length = ctypes.sizeof(Status)
+    call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009  not there elsewhere, says mypy
+    return int(status.available) if call(ctypes.byref(status)) else None
