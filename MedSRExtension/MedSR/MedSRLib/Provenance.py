@@ -1,0 +1,86 @@
+"""What was done to a result: attributes on its node, which the scene file keeps, and a report beside its saved file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+PREFIX = "MedSR."
+ROLE_INPUT = "MedSR.input"
+ROLE_DIFFERENCE = "MedSR.difference"
+ROLE_RESIDUAL = "MedSR.residual"
+
+
+def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Mapping[str, Any]) -> None:
+    """Write on the node what was done to it: single facts to read, and the whole report as JSON."""
+    facts = {
+        "version": report.get("versions", {}).get("medsr", ""),
+        "model": report.get("model", ""),
+        "modelVersion": report.get("model_version", ""),
+        "input": source.GetName() or "",
+        "target": report.get("target", ""),
+        "consistencyPercent": report.get("consistency", {}).get("residual_percent", ""),
+        "seconds": report.get("seconds", ""),
+        "report": json.dumps(report),
+    }
+    for name, value in facts.items():
+        node.SetAttribute(PREFIX + name, str(value))
+    node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
+
+
+def reportOf(node: slicer.vtkMRMLNode | None) -> dict[str, Any] | None:
+    """The report of a result of this module, also after the scene was saved and loaded; None for other nodes."""
+    text = node.GetAttribute(PREFIX + "report") if node is not None else None
+    try:
+        return json.loads(text) if text else None
+    except json.JSONDecodeError:
+        return None
+
+
+def writeSidecar(node: slicer.vtkMRMLStorableNode) -> Path | None:
+    """Write the report beside the file that a result was saved to: ``<file>.medsr.json``; None when there is none."""
+    report, storage = reportOf(node), node.GetStorageNode()
+    name = storage.GetFileName() if storage else None
+    if report is None or not name or not Path(name).is_file():
+        return None
+    path = Path(name + ".medsr.json")
+    path.write_text(json.dumps({**report, "output_file": Path(name).name}, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+class SidecarKeeper:
+    """Writes the report beside each result when the person saves it.
+
+    MRML has no event for a written file, so `check` is called by a slow timer and when a scene was saved; it looks at
+    the time that the storage node notes.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[str, int] = {}
+
+    def check(self, scene: slicer.vtkMRMLScene) -> list[Path]:
+        """Write what is due; return the files written."""
+        found = []
+        for node in _results(scene):
+            storage = node.GetStorageNode()
+            stamp = storage.GetStoredTime().GetMTime() if storage else 0
+            if not stamp or self._written.get(node.GetID()) == stamp:
+                continue
+            self._written[node.GetID()] = stamp
+            try:
+                path = writeSidecar(node)
+            except OSError:  # a folder that has become read-only: the attributes of the node remain
+                continue
+            if path:
+                found.append(path)
+        return found
+
+
+def _results(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(count)]
+    return [node for node in nodes if node.GetAttribute(PREFIX + "report")]

@@ -1,0 +1,221 @@
+"""Starting jobs on nodes: what the panel and the Python console call. No Qt in here; timer and waiting are injected."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from MedSRLib import SceneIO
+from MedSRLib.CorePath import ensureCore
+from MedSRLib.Environment import chosenInterpreter
+from MedSRLib.Errors import JobCancelled, SceneError, SuperResolutionError
+from MedSRLib.JobRunner import JobRunner, PumpProtocol
+from MedSRLib.SceneJob import DONE, RESULT_FILE, SceneJob
+from MedSRLib.Translation import tr as _
+from MedSRLib.WorkerProcess import WorkerProcess
+
+MAPS = ("difference", "residual")
+_PAUSE_S = 0.01
+
+
+class SuperResolver:
+    """Super-resolves volume nodes in a worker process.
+
+    Args:
+        pump: timer on the main thread that moves jobs on.
+        processEvents: keeps the application alive while `superResolve` waits.
+        prepare: called with the model's catalog entry before a job starts, to install what it needs; may raise.
+        startWorker: replaces the start of the worker process, for tests.
+    """
+
+    def __init__(
+        self,
+        pump: PumpProtocol,
+        processEvents: Callable[[], None] = lambda: None,
+        prepare: Callable[[Any], None] | None = None,
+        startWorker: Callable[[], WorkerProcess] | None = None,
+    ) -> None:
+        self.interpreterPath = ""
+        """Python to compute with; empty for MEDSR_PYTHON or Slicer's own."""
+        self._runningPath = ""
+        self._processEvents = processEvents
+        self._prepare = prepare
+        self._jobs: list[SceneJob] = []
+        self.runner = JobRunner(startWorker or self._startWorker, pump)
+
+    @property
+    def jobs(self) -> tuple[SceneJob, ...]:
+        """The jobs that are not finished."""
+        self._jobs = [job for job in self._jobs if not job.isFinished]
+        return tuple(self._jobs)
+
+    def start(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        *,
+        output: slicer.vtkMRMLScalarVolumeNode | None = None,
+        name: str = "",
+        maps: Sequence[str] = (),
+        reference: slicer.vtkMRMLVolumeNode | str | None = None,
+        progress: Callable[[SceneJob], None] | None = None,
+        completed: Callable[[SceneJob], None] | None = None,
+        **options: Any,
+    ) -> SceneJob:
+        """Start super-resolving a volume and return at once.
+
+        Args:
+            volumeNode: the input; it is not changed.
+            output: an existing volume whose voxels are replaced when the job succeeds; a new one when None.
+            name: of a new output; default: the input's name and "SR".
+            maps: further volumes to make: "difference", "residual".
+            reference: volume node (or image file) whose grid the output takes.
+            progress: called with the job at every step, on the main thread.
+            completed: called once with the job when it has ended, however it ended: look at ``job.state``.
+            **options: as for the command line: ``scale=2``, ``spacing=(1, 1, 1)``, ``isotropic=True``,
+                ``model="tikhonov"``, ``slice_thickness=5``, ``device="cpu"``, ``memory="6GB"``, ...
+
+        Returns:
+            The job: ``state``, ``fraction``, ``output``, ``report``, ``cancel()``.
+
+        Raises:
+            SceneError: a node that cannot be used so.
+            medsr.errors.MedSRError: options that make no sense.
+            SuperResolutionError: the worker cannot be started.
+            InstallError: the model needs packages that are not there.
+        """
+        ensureCore()
+        chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
+        if self._prepare is not None:
+            self._prepare(chosen)
+        folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=_temporaryFolder()))
+        mapFiles = {mapName: str(folder / f"{mapName}.nrrd") for mapName in maps}
+        job = SceneJob(
+            volumeNode, folder, outputNode=output, name=name or f"{volumeNode.GetName()} SR", mapFiles=mapFiles,
+            progress=progress, completed=completed,
+        )  # fmt: skip
+        self._moveWorker()
+        try:
+            line = self._writeInput(volumeNode, folder, reference, chosen, mapFiles)
+        except OSError as error:
+            job.onFailure(SuperResolutionError(str(error), "OutputError"))
+            raise job.error from error
+        except Exception as error:
+            job.onFailure(error)
+            raise
+        self._jobs.append(job)
+        try:
+            job.submit(self.runner, line)
+        except SuperResolutionError as error:
+            job.onFailure(error)
+            raise
+        return job
+
+    def superResolve(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        """Super-resolve a volume and wait for it, with the application alive.
+
+        Args:
+            volumeNode: the input; it is not changed.
+            **arguments: as for `start`.
+
+        Returns:
+            The output volume.
+
+        Raises:
+            SuperResolutionError: the job failed; the text says why. Nothing was changed.
+            JobCancelled: it was cancelled.
+            And what `start` raises.
+        """
+        job = self.start(volumeNode, **arguments)
+        self.wait(job)
+        if job.state != DONE:
+            raise job.error or SuperResolutionError(_("The job ended without a result."))
+        return job.output
+
+    def wait(self, job: SceneJob) -> None:
+        """Return when the job has ended; the application stays alive."""
+        while not job.isFinished:
+            self.runner.poll()
+            self._processEvents()
+            time.sleep(_PAUSE_S)
+
+    def cancelAll(self, reason: str = "") -> None:
+        """Cancel every job that is not finished."""
+        for job in reversed(self.jobs):
+            job.cancel(reason)
+
+    def shutdown(self) -> None:
+        """Cancel everything and end the worker."""
+        self.runner.shutdown()
+
+    def makeOptions(self, **options: Any) -> Any:
+        """Validated `medsr.options.UpscaleOptions`."""
+        ensureCore()
+        from medsr.options import UpscaleOptions
+
+        return UpscaleOptions.from_dict(options)
+
+    def _checkedOptions(
+        self, volumeNode: Any, output: Any, maps: Sequence[str], reference: Any, options: Mapping[str, Any]
+    ) -> Any:
+        """The options after everything that can be known before the work; raises for what cannot be done."""
+        SceneIO.checkedArray(volumeNode)
+        if volumeNode.GetScene() is None:
+            raise SceneError(_("The volume is in no scene. Add it first."))
+        if output is not None and output.GetID() == volumeNode.GetID():
+            raise SceneError(_("The output is the input itself. Choose another volume, or a new one."))
+        unknown = sorted(set(maps) - set(MAPS))
+        if unknown:
+            raise SceneError(
+                _("There is no map called {name}. Available: {known}.").format(name=unknown[0], known=", ".join(MAPS))
+            )
+        known = SceneIO.headerOf(volumeNode)
+        given = dict(options)
+        if known.get("modality") and "modality" not in given:
+            given["modality"] = known["modality"]
+        if known.get("sliceThickness") and "slice_thickness" not in given:
+            given["slice_thickness"] = known["sliceThickness"]
+        if reference is not None:
+            given["reference"] = reference if isinstance(reference, str) else "reference.nrrd"
+        return self.makeOptions(**given)
+
+    def _writeInput(
+        self, volumeNode: Any, folder: Path, reference: Any, chosen: Any, mapFiles: Mapping[str, str]
+    ) -> str:
+        """Write the files of a job; return its JSON line."""
+        import dataclasses
+
+        from medsr.jobs import JobSpec
+
+        SceneIO.writeNrrd(volumeNode, folder / "input.nrrd")
+        if reference is not None and not isinstance(reference, str):
+            SceneIO.writeGrid(reference, volumeNode, folder / "reference.nrrd")
+            chosen = dataclasses.replace(chosen, reference=str(folder / "reference.nrrd"))
+        spec = JobSpec(str(folder / "input.nrrd"), str(folder / RESULT_FILE), chosen, maps=dict(mapFiles))
+        return spec.to_json()
+
+    def _moveWorker(self) -> None:
+        """Let a warm worker of another interpreter go."""
+        if self._runningPath != self.interpreterPath:
+            self.runner.releaseWorker()
+
+    def _startWorker(self) -> WorkerProcess:
+        interpreter = chosenInterpreter(self.interpreterPath)
+        self._runningPath = self.interpreterPath
+        return interpreter.startWorker()
+
+
+def _temporaryFolder() -> str | None:
+    """Slicer's temporary folder, else the system's."""
+    application = getattr(slicer, "app", None)
+    folder = getattr(application, "temporaryPath", None) if application is not None else None
+    return folder if isinstance(folder, str) and Path(folder).is_dir() else None
+
+
+__all__ = ["JobCancelled", "SuperResolver"]

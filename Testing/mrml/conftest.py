@@ -1,0 +1,167 @@
+"""A real MRML scene (slicer-core) and a real worker process; no Qt."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "MedSRExtension" / "MedSR"
+
+try:
+    import slicer
+    import slicer.util
+
+    WHY_NOT = "" if hasattr(slicer, "vtkMRMLScene") else "slicer is there without MRML"
+except ImportError:
+    WHY_NOT = "slicer-core is not installed: pip install 'medsr[slicer-test]'"
+    collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_report_header():
+    return f"Testing/mrml is left out: {WHY_NOT}" if WHY_NOT else None
+
+
+if str(MODULE) not in sys.path:
+    sys.path.insert(0, str(MODULE))
+
+
+class ManualPump:
+    """A timer that the test turns by hand."""
+
+    def __init__(self):
+        self.callback, self.intervalMs = None, None
+
+    def start(self, callback, intervalMs):
+        self.callback, self.intervalMs = callback, intervalMs
+
+    def stop(self):
+        self.callback = None
+
+    @property
+    def isRunning(self):
+        return self.callback is not None
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MEDSR_PYTHON", raising=False)
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    """An empty scene with the logic that display nodes need."""
+    mrml = slicer.vtkMRMLScene()
+    monkeypatch.setattr(slicer, "mrmlScene", mrml, raising=False)
+    application = slicer.vtkMRMLApplicationLogic()
+    application.SetMRMLScene(mrml)
+    colors = slicer.vtkMRMLColorLogic()
+    colors.SetMRMLScene(mrml)
+    colors.AddDefaultColorNodes()
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(mrml)  # as Slicer, which always has one
+    yield mrml
+    mrml.Clear(1)
+
+
+@pytest.fixture
+def pump():
+    return ManualPump()
+
+
+@pytest.fixture
+def resolver(scene, pump):
+    from MedSRLib.SuperResolver import SuperResolver
+
+    made = SuperResolver(pump)
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def a_volume(scene):
+    """An oblique, anisotropic int16 volume of 24 x 20 x 10 voxels with structure in it."""
+    return make_volume()
+
+
+def make_volume(name="Head", shape_zyx=(10, 20, 24), spacing=(0.9, 1.1, 3.0), dtype=np.int16, affine=None):
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape_zyx], indexing="ij")
+    rng = np.random.default_rng(7)
+    array = 400 * np.exp(-2 * (x**2 + y**2 + z**2)) + 100 * (np.sin(6 * x) * np.cos(5 * y) > 0)
+    array += rng.normal(0, 3, shape_zyx)
+    node = slicer.util.addVolumeFromArray(array.astype(dtype), name=name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(oblique(spacing) if affine is None else affine))
+    return node
+
+
+def oblique(spacing=(0.9, 1.1, 3.0), origin=(12.5, -40.25, 77.0)):
+    """An affine turned about all three axes."""
+    rotation = np.eye(3)
+    for axis, angle in enumerate((0.31, -0.22, 0.47)):
+        c, s = np.cos(angle), np.sin(angle)
+        turn = np.eye(3)
+        i, j = [k for k in range(3) if k != axis]
+        turn[i, i], turn[i, j], turn[j, i], turn[j, j] = c, -s, s, c
+        rotation = rotation @ turn
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * np.array(spacing)
+    affine[:3, 3] = origin
+    return affine
+
+
+def affine_of(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def descendants_of(pid):
+    """Process ids of a process and everything below it."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return [pid, *[child.pid for child in process.children(recursive=True)]]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_alive(pid):
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def poll_until(resolver, condition, seconds=60):
+    """Turn the pump until `condition()`; fail after `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the job did not get there in time"
+        resolver.runner.poll()
+        time.sleep(0.01)
+
+
+def node_names(scene):
+    nodes = [scene.GetNthNode(n) for n in range(scene.GetNumberOfNodes())]
+    return sorted(f"{node.GetClassName()}:{node.GetID()}" for node in nodes)
+
+
+@pytest.fixture
+def helpers():
+    """The helper functions, for tests that must not import this file by name."""
+    import types
+
+    return types.SimpleNamespace(
+        make_volume=make_volume, oblique=oblique, affine_of=affine_of, descendants_of=descendants_of,
+        is_alive=is_alive, poll_until=poll_until, node_names=node_names, ManualPump=ManualPump, environ=os.environ,
+    )  # fmt: skip
