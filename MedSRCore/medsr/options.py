@@ -104,7 +104,10 @@ def _triple(name: str, value: float | Sequence[float]) -> tuple[float, float, fl
 
 def parse_triple(name: str, text: str) -> tuple[float, float, float]:
     """``"2"`` or ``"1,1,4"`` -> three numbers."""
-    return _triple(name, [part for part in text.replace("x", ",").split(",")])  # type: ignore[misc]
+    try:
+        return _triple(name, text.replace("x", ",").split(","))  # type: ignore[arg-type]
+    except InvalidValueError:
+        raise InvalidValueError(f"--{name} takes one positive number or three (x,y,z), got {text!r}.") from None
 
 
 def parse_bytes(text: str) -> int:

@@ -261,6 +261,31 @@ def test_big_endian_and_nifti2_are_read(tmp_path):
         assert volume.array.dtype.isnative
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -8.0])
+def test_an_impossible_voxel_offset_is_refused(tmp_path, value):
+    path = patch_header(save_nifti(tmp_path / "a.nii"), 108, floats(value))
+    with pytest.raises(InputError, match="header is corrupt"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.mgh", "a.mgz"])
+def test_flipped_bytes_never_show_a_traceback(tmp_path, io_volume, name):
+    path = write_volume(io_volume(), tmp_path / name)
+    original = path.read_bytes()
+    rng = np.random.default_rng(7)
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(original)
+        for place in rng.integers(0, min(348, len(damaged)), 6):
+            damaged[place] = rng.choice([0, 255, rng.integers(256)])
+        path.write_bytes(damaged)
+        try:
+            read_volume(path)
+        except InputError:
+            refused += 1
+    assert refused > 0
+
+
 # --- MGH, NRRD, MetaImage
 
 

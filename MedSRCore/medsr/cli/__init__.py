@@ -1,0 +1,1 @@
+"""The command ``medsr``: one module per verb, each a thin call into the library."""

@@ -73,21 +73,17 @@ def best_tile(shape: Sequence[int], halo: int, multiple: int, voxels: float) -> 
     """
     halo = -(-halo // multiple) * multiple
     smallest = 2 * halo + 2 * multiple
-    choices = []
+    # Per axis: side of the tile -> voxels that all tiles along the axis read together.
+    choices: list[dict[int, int]] = []
     for n in shape:
-        sides = {n}
-        for count in range(2, _MOST_TILES_PER_AXIS):
-            inside = -(-(-(-n // count)) // multiple) * multiple
-            sides.add(min(n, max(inside + 2 * halo, smallest)))
-        choices.append(sorted(sides))
+        insides = [-(-(-(-n // count)) // multiple) * multiple for count in range(2, _MOST_TILES_PER_AXIS)]
+        sides = {n, *(min(n, max(inside + 2 * halo, smallest)) for inside in insides), min(n, smallest)}
+        choices.append({side: sum(s.outer[1] - s.outer[0] for s in spans(n, side, halo, multiple)) for side in sides})
     best: tuple[float, float, tuple[int, ...]] | None = None
     for sides_of_tile in itertools.product(*choices):
-        size = math.prod(sides_of_tile)
-        work = 1.0
-        for n, side in zip(shape, sides_of_tile, strict=True):
-            work *= sum(s.outer[1] - s.outer[0] for s in spans(n, side, halo, multiple))
+        work = math.prod(read[side] for read, side in zip(choices, sides_of_tile, strict=True))
         # Over the limit, smallness counts first; within it, the least work.
-        rank = (max(size - voxels, 0.0), work, sides_of_tile)
+        rank = (max(math.prod(sides_of_tile) - voxels, 0.0), float(work), sides_of_tile)
         if best is None or rank < best:
             best = rank
     assert best is not None

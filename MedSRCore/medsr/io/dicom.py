@@ -147,8 +147,8 @@ def _pixels(slices: Sequence[Slice]) -> NDArray[np.generic]:
         if len({s.path for s in slices}) == 1:
             if len({s.rescale for s in slices}) > 1:
                 raise InputError(
-                    f"The frames of {slices[0].path.name!r} are scaled differently (rescale slope and intercept), which "
-                    "is not supported for multi-frame files. Convert it to single frames first."
+                    f"The frames of {slices[0].path.name!r} are scaled differently (rescale slope and intercept), "
+                    "which is not supported for multi-frame files. Convert it to single frames first."
                 )
             frames = _decoded(slices[0])
             if len(frames) != max(s.frame for s in slices) + 1:

@@ -109,9 +109,9 @@ def _common(series: Series) -> tuple[tuple[float, ...], tuple[float, float]]:
     slices = series.slices
     placed = [(s.orientation, s.spacing_xy) for s in slices if s.position and s.orientation and s.spacing_xy]
     if len(placed) < len(slices):
-        kind = "frames" if series.multiframe else "slices"
+        kind, name = "frames" if series.multiframe else "slices", series.description or series.uid
         raise InputError(
-            f"{len(slices) - len(placed)} of {len(slices)} {kind} of series {series.description or series.uid!r} have no "
+            f"{len(slices) - len(placed)} of {len(slices)} {kind} of series {name!r} have no "
             "position, orientation or pixel spacing (as cine loops and screenshots), so they form no volume. Pass a "
             "volumetric series, or one slice as a file."
         )
@@ -164,8 +164,8 @@ def _check_tilt(series: Series, positions: NDArray[np.float64], normal: NDArray[
     if angle > _TILT_RADIANS:
         raise InputError(
             f"The slices are stacked at {math.degrees(angle):.1f} degrees to their normal (gantry tilt), so the grid "
-            f"is sheared.{stated} Upright stacks are accepted; correct the tilt first, for example with the DICOM import "
-            "of 3D Slicer (acquisition geometry regularization), and pass the result."
+            f"is sheared.{stated} Upright stacks are accepted; correct the tilt first, for example with the DICOM "
+            "import of 3D Slicer (acquisition geometry regularization), and pass the result."
         )
     # The tilt within tolerance is taken off, so that only a slice out of line is left.
     jitter = sideways - np.outer(heights / heights[-1], sideways[-1])

@@ -137,7 +137,10 @@ def _read_header(source: Path) -> _Header:
         )
     if dtype.kind not in "iufbV":
         raise InputError(f"{source.name!r} holds voxels of type {dtype}; integer, real and RGB ones are accepted.")
-    _check_size(source, size, dtype, offset=max(length, int(fields["vox_offset"])))
+    offset = float(fields["vox_offset"])
+    if not 0 <= offset < 2**62:
+        raise InputError(f"{source.name!r} has its voxels at byte {offset:g}; the header is corrupt. Export it again.")
+    _check_size(source, size, dtype, offset=max(length, int(offset)))
     geometry, warnings = _geometry(source, fields, size)
     return _Header(fields, geometry, planar=size[2] == 1, warnings=tuple(warnings))
 
@@ -193,19 +196,18 @@ def _affine(
     sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
     sform = _sform(fields) if sform_code > 0 else None
     qform = _qform(source, fields, pixdim) if qform_code > 0 else None
-    if sform is None and qform is None:
-        return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0]), [
-            f"{source.name!r} does not say how it lies in the patient (sform and qform codes are 0); its axes were "
-            "taken as left, posterior, superior."
-        ]
     # ITK takes the sform only when it is in scanner coordinates or alone. A sheared one is refused all the same when
     # it claims to place these voxels (codes 1 and 2); as a map to a template (3 to 5) it is of no concern here.
     if sform is not None and sform_code in (1, 2):
         _check_form(source, "sform", sform, size)
-    if sform is not None and (sform_code == 1 or qform is None):
+    ignored: NDArray[np.float64] | None
+    if qform is not None and (sform is None or sform_code != 1):
+        used, chosen, other, ignored = "qform", qform, "sform", sform
+    elif sform is not None:
         used, chosen, other, ignored = "sform", sform, "qform", qform
     else:
-        used, chosen, other, ignored = "qform", qform, "sform", sform
+        told = f"{source.name!r} does not say how it lies in the patient (sform and qform codes are 0); its axes were "
+        return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0]), [f"{told}taken as left, posterior, superior."]
     _check_form(source, used, chosen, size)
     warnings = []
     if ignored is not None and np.abs(chosen - ignored).max() > _FORMS_AGREE:

@@ -16,6 +16,7 @@ from medsr.volume import Volume
 
 _SCANNER = 1  # the code of scanner coordinates: the one with which ITK and nibabel both take the sform
 _LARGEST_NIFTI1 = 32767
+_ROUNDINGS = 5  # tried on either side of each number of a quaternion
 _MGH_TYPES = {"uint8": "uint8", "int8": "int16", "int16": "int16", "uint16": "int32", "int32": "int32"}
 
 
@@ -65,11 +66,15 @@ def _sharpen_qform(header: Any, geometry: Geometry, nibabel: Any) -> None:
 
 
 def _neighbours(value: float, dtype: Any) -> list[float]:
-    """`value` rounded to `dtype`, and the two representable numbers on either side."""
+    """`value` rounded to `dtype`, and the next representable numbers on either side."""
     middle = np.array(value, dtype=dtype)
-    below, above = (np.nextafter(middle, np.array(side, dtype=dtype)) for side in (-2, 2))
-    further = [np.nextafter(v, np.array(side, dtype=dtype)) for v, side in ((below, -2), (above, 2))]
-    return [float(v) for v in (middle, below, above, *further)]
+    found = [float(middle)]
+    for side in (-2, 2):
+        number = middle
+        for _ in range(_ROUNDINGS):
+            number = np.nextafter(number, np.array(side, dtype=dtype))
+            found.append(float(number))
+    return found
 
 
 def _decoded(bcd: NDArray[np.float64]) -> list[NDArray[np.float64]]:

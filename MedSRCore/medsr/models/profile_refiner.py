@@ -23,7 +23,10 @@ FOLD = 2
 """Side of the block of voxels that is folded into channels."""
 
 CENTRE = 0.5
-"""Subtracted from the input, so that features do not all follow the mean intensity."""
+"""Subtracted from the mean of a block, so that features do not all follow the mean intensity."""
+
+DETAIL_GAIN = 8.0
+"""Differences within a block are small beside its mean; at this gain the network meets both at the same size."""
 
 STEP = 0.1
 """Size of a typical correction. With the tail's weights of usual size, one optimiser step changes the output little."""
@@ -46,6 +49,18 @@ def unfold(x: Tensor) -> Tensor:
     split = x.reshape(batch, channels // FOLD**dims, *([FOLD] * dims), *size)
     order = [axis for i in range(dims) for axis in (2 + dims + i, 2 + i)]
     return split.permute(0, 1, *order).reshape(batch, channels // FOLD**dims, *(n * FOLD for n in size))
+
+
+def haar(spatial_dims: int) -> Tensor:
+    """Haar analysis of a folded block: row 0 its mean, the others signed means (differences); ``(n, n)``, n = 2^d.
+
+    ``haar.T @ haar`` is the identity divided by n.
+    """
+    one = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    matrix = torch.ones(1, 1)
+    for _ in range(spatial_dims):
+        matrix = torch.kron(matrix, one)
+    return matrix / FOLD**spatial_dims
 
 
 class ConditionedBlock(nn.Module):
@@ -96,6 +111,11 @@ class ProfileRefiner(nn.Module):
         convolution = CONVOLUTIONS[spatial_dims]
         folded = FOLD**spatial_dims
         self.spatial_dims = spatial_dims
+        gain = torch.full((folded, 1), DETAIL_GAIN)
+        gain[0] = 1.0
+        # Fixed, so not part of the weights file.
+        self.register_buffer("analysis", gain * haar(spatial_dims), persistent=False)
+        self.register_buffer("synthesis", STEP * folded * haar(spatial_dims).T, persistent=False)
         self.embed = nn.Sequential(nn.Linear(condition_size, condition_width), nn.SiLU())
         self.head = convolution(folded, channels, 3, padding=1)
         self.blocks = nn.ModuleList(ConditionedBlock(spatial_dims, channels, condition_width) for _ in range(blocks))
@@ -126,10 +146,15 @@ class ProfileRefiner(nn.Module):
             ``(B, 1, *size)``, same scale as `x`.
         """
         embedded = self.embed(condition)
-        features = self.head(fold(x - CENTRE))
+        features = self.head(mix(fold(x - CENTRE), self.analysis))
         for block in self.blocks:
             features = block(features, embedded)
-        return x + STEP * unfold(self.tail(features))
+        return x + unfold(mix(self.tail(features), self.synthesis))
+
+
+def mix(x: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply the channels of ``(B, C, *size)`` by ``(D, C)``."""
+    return torch.einsum("dc,bc...->bd...", matrix.to(x.dtype), x)
 
 
 class SpecialisedRefiner(nn.Module):
@@ -147,6 +172,10 @@ class SpecialisedRefiner(nn.Module):
         with torch.no_grad():
             embedded = network.embed(condition[None])
             self.head, self.tail = deepcopy(network.head), deepcopy(network.tail)
+            # The fixed transforms of the folded block become part of the first and last convolution.
+            self.head.weight.copy_(torch.einsum("oi...,ij->oj...", network.head.weight, network.analysis))
+            self.tail.weight.copy_(torch.einsum("oi,ij...->oj...", network.synthesis, network.tail.weight))
+            self.tail.bias.copy_(network.synthesis @ network.tail.bias)
             self.pairs = nn.ModuleList()
             for block in network.blocks:
                 first, second = deepcopy(block.first), deepcopy(block.second)
@@ -161,7 +190,7 @@ class SpecialisedRefiner(nn.Module):
         features = self.head(fold(x - CENTRE))
         for first, second in self.pairs:  # type: ignore[misc]
             features += second(first(features).relu_())
-        return x + STEP * unfold(self.tail(features))
+        return x + unfold(self.tail(features))
 
 
 def acquisition_condition(

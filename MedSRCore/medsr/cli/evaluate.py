@@ -1,0 +1,178 @@
+"""Degrade fine volumes, enlarge them again with any models, and judge the results against the truth.
+
+Writes table.csv, table.json, table.md and a page of pictures, index.html. PSNR, SSIM and HFEN are of the whole image;
+"inside" is the foreground.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medsr.catalog import load_catalog
+from medsr.cli.console import note, open_view, say, table_lines
+from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end
+from medsr.cli.parsing import VerbParser, add_upscale_options, parse_number, parse_whole, read_upscale_options
+from medsr.errors import InvalidValueError, ModelError, unknown_name
+from medsr.jobs import Progress
+
+if TYPE_CHECKING:
+    from medsr.evaluation.rows import EvaluationTable
+    from medsr.volume import Volume
+
+EXAMPLES = """examples:
+  medsr evaluate t1.nii.gz t2.nii.gz --models bspline tikhonov auto --cases iso2 z4 --output results
+  medsr evaluate t1.nii.gz --cases z4 --noise 0.02 --misstate 1.25 --crop 96 --output results
+  medsr evaluate ct.nii.gz --cases "scale=1,1,5;width=5;profile=box" --output results"""
+
+FILES = ("table.csv", "table.json", "table.md", "index.html")
+_ORACLE = "tikhonov-oracle"
+_SHARED = ("modality", "mode", "device", "memory", "consistency", "not_labels")
+
+
+def configure(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("files", metavar="FILE", nargs="+", help="fine volumes: the truth")
+    parser.add_argument(
+        "--models",
+        metavar="NAME",
+        nargs="+",
+        default=["linear", "bspline", "tikhonov", "auto"],
+        help=f"names from `medsr models`, auto, or {_ORACLE} (its weight chosen on the truth); "
+        "default: linear bspline tikhonov auto",
+    )
+    parser.add_argument(
+        "--cases",
+        metavar="CASE",
+        nargs="+",
+        default=["iso2", "z4"],
+        help="iso2 z3 z4 z6gap z5box x3, or scale=1,1,4;width=4;profile=gaussian;noise=0.02; default: iso2 z4",
+    )
+    parser.add_argument("--noise", metavar="FRACTION", help="Rician noise / 99th percentile, for every case")
+    parser.add_argument("--misstate", metavar="FACTOR", default="1", help="tell the models a wrong profile width")
+    parser.add_argument("--crop", metavar="N|X,Y,Z", help="judge only the central box of this many voxels")
+    parser.add_argument("--seed", metavar="N", default="0", help="of the noise")
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder for the tables and the page")
+    parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
+    parser.add_argument("--progress", metavar="auto|bar|json|none", default="auto", help="as for `medsr upscale`")
+    add_upscale_options(parser.add_argument_group("passed to the models"), only=_SHARED)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, write the files, print the means."""
+    folder = Path(arguments.output)
+    options = read_upscale_options(arguments)
+    models = _check_models(arguments.models)
+    noise = None if arguments.noise is None else parse_number("noise", arguments.noise)
+    misstate, seed = parse_number("misstate", arguments.misstate), parse_whole("seed", arguments.seed)
+    crop = None if arguments.crop is None else _parse_crop(arguments.crop)
+    check_folder(folder)
+    check_free_names(folder, FILES, overwrite=arguments.overwrite)
+
+    # Late, so that help and wrong options are answered before SimpleITK is loaded.
+    from medsr.evaluation.page import render_page
+    from medsr.evaluation.plates import Plate, make_plate
+    from medsr.evaluation.protocols import parse_case
+    from medsr.evaluation.run import Trial, evaluate
+    from medsr.evaluation.tables import to_csv, to_json, to_markdown
+
+    cases = [parse_case(text) for text in arguments.cases]
+    volumes = VolumeFiles(arguments.files, None if options.modality == "auto" else options.modality)
+    plates: list[Plate] = []
+
+    def watch(trial: Trial) -> None:
+        if trial.results:
+            plates.append(make_plate(trial))
+
+    with open_view(arguments.progress) as view, filled_at_the_end(folder) as draft:
+        table = evaluate(
+            volumes,
+            models,
+            cases,
+            noise=noise,
+            misstate=misstate,
+            crop=crop,
+            seed=seed,
+            options=options,
+            progress=Progress(view),
+            watch=watch,
+        )
+        if len(table.failures) == len(table):
+            raise ModelError(f"No model gave a result. The first one said: {table.failures[0].error}")
+        texts = (to_csv(table), to_json(table), to_markdown(table), render_page(table, plates))
+        for name, text in zip(FILES, texts, strict=True):
+            (draft / name).write_text(text, encoding="utf-8")
+    _summarise(table, folder, to_stdout=arguments.progress != "json")
+    return 0
+
+
+class VolumeFiles(Mapping[str, "Volume"]):
+    """Name -> volume, read from its file each time it is asked for, so that only one is in memory.
+
+    Args:
+        files: paths; each is opened once to see that it can be used.
+        modality: stands in for headers that state none; None to leave them.
+    """
+
+    def __init__(self, files: Sequence[str], modality: str | None) -> None:
+        from medsr.io import read_geometry
+
+        self._modality = modality
+        self._files: dict[str, Path] = {}
+        for file in map(Path, files):
+            read_geometry(file)
+            self._files[self._free_name(file)] = file
+
+    def __getitem__(self, name: str) -> Volume:
+        from medsr.inference.plan import decide_modality
+        from medsr.io import read_volume
+
+        volume = read_volume(self._files[name])
+        volume.check_usable(labels_allowed=True)
+        modality = self._modality or decide_modality(volume, "auto")[0]
+        return dataclasses.replace(volume, modality=modality)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def _free_name(self, file: Path) -> str:
+        """The name without extension; with its folder, then a number, where that is taken."""
+        stem = file.name.removesuffix(".gz").rpartition(".")[0] or file.name
+        candidates = [stem, f"{file.absolute().parent.name}/{stem}"]
+        candidates += [f"{candidates[1]} ({number})" for number in range(2, len(self._files) + 3)]
+        return next(name for name in candidates if name not in self._files)
+
+
+def _check_models(texts: Sequence[str]) -> list[str]:
+    """Model names, which may also be separated by commas, each of them known."""
+    names = list(dict.fromkeys(name for text in texts for name in text.split(",") if name))
+    known = [*load_catalog(), "auto", _ORACLE]
+    for name in names:
+        if name not in known:
+            raise unknown_name("model", name, known)
+    return names
+
+
+def _parse_crop(text: str) -> tuple[int, ...]:
+    sizes = tuple(parse_whole("crop", part, least=1) for part in text.split(","))
+    if len(sizes) not in (1, 3):
+        raise InvalidValueError(f"--crop takes one number of voxels or three (x,y,z), got {text!r}.")
+    return sizes * 3 if len(sizes) == 1 else sizes
+
+
+def _summarise(table: EvaluationTable, folder: Path, *, to_stdout: bool) -> None:
+    from medsr.evaluation.tables import BASELINES, means_table
+
+    write = say if to_stdout else note
+    for line in table_lines(*means_table(table, [b for b in BASELINES if b in table.models])):
+        write(line)
+    failures = table.failures
+    if failures:
+        write(f"{len(failures)} of {len(table)} results failed; the tables say why.")
+    write("Written   " + ", ".join(str(folder / name) for name in FILES))

@@ -1,0 +1,71 @@
+"""List the models, or tell everything about one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from medsr.catalog import CatalogEntry, find_model, load_catalog
+from medsr.cli.console import say, table_lines
+from medsr.cli.parsing import VerbParser
+
+EXAMPLES = """examples:
+  medsr models
+  medsr models tikhonov
+  medsr models --json"""
+
+
+def configure(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="tell everything about this model")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the catalog or one entry."""
+    if arguments.name is not None:
+        entry = find_model(arguments.name)
+        say(json.dumps(entry.to_dict(), indent=2) if arguments.json else "\n".join(detail_lines(entry)))
+        return 0
+    entries = list(load_catalog().values())
+    if arguments.json:
+        say(json.dumps([entry.to_dict() for entry in entries], indent=2))
+        return 0
+    head = ("name", "kind", "dims", "for", "licence", "summary")
+    lines = table_lines(head, [_cells(entry) for entry in entries])
+    say(lines[0])
+    indent = " " * (max(len(entry.name) for entry in entries) + 2)
+    for line, entry in zip(lines[1:], entries, strict=True):
+        say(line)
+        if entry.gain:
+            say(f"{indent}gain: {entry.gain}")
+    return 0
+
+
+def detail_lines(entry: CatalogEntry) -> list[str]:
+    """An entry for people."""
+    low, high = entry.factors
+    facts = {
+        "kind": entry.kind + (", may invent detail" if entry.perceptual else ""),
+        "version": entry.version,
+        "for": " and ".join(entry.modalities),
+        "dims": _dims(entry),
+        "factors": f"{low:g} to {high:g} along each axis",
+        "licence": entry.licence,
+        "training data": entry.training_data,
+        "gain": entry.gain,
+        "limits": entry.limits,
+        "needs": "pip install 'medsr[network]'" if entry.needs_torch else "nothing further",
+        "weights": str(entry.weights) if entry.folder is not None else "",
+        "SHA-256": entry.sha256,
+    }
+    width = max(map(len, facts)) + 2
+    return [f"{entry.name}: {entry.summary}", *(f"  {key:<{width}}{text}" for key, text in facts.items() if text)]
+
+
+def _cells(entry: CatalogEntry) -> tuple[str, ...]:
+    return (entry.name, entry.kind, _dims(entry), "+".join(entry.modalities), entry.licence, entry.summary)
+
+
+def _dims(entry: CatalogEntry) -> str:
+    return "+".join(f"{dims}D" for dims in entry.spatial_dims)

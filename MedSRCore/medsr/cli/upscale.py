@@ -1,0 +1,103 @@
+"""Super-resolve a volume, a DICOM series or a picture.
+
+Without a target (--scale, --spacing, --isotropic or --reference) an anisotropic volume becomes isotropic and an
+isotropic one twice as fine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, redirect_stdout
+from typing import Any
+
+from medsr.cli.console import JsonView, note, open_view, say, seconds_text
+from medsr.cli.failures import explain
+from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
+from medsr.jobs import JobSpec, Progress
+
+EXAMPLES = """examples:
+  medsr upscale brain.nii.gz brain_sr.nii.gz
+  medsr upscale series_folder/ out.nrrd --spacing 1
+  medsr upscale ct.nrrd out.nrrd --reference other.nii.gz
+  medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2"""
+
+
+def configure(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("input", metavar="IN", help="image file, DICOM file or DICOM folder")
+    parser.add_argument("output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, .mgz, .png, ...")
+    add_upscale_options(parser.add_argument_group("what to do"))
+    files = parser.add_argument_group("files and display")
+    files.add_argument("--series", metavar="N|UID", help="which series of a DICOM folder: its number or UID")
+    files.add_argument("--report", metavar="FILE", help="also write a JSON report of what was done")
+    files.add_argument(
+        "--map",
+        action="append",
+        metavar="NAME=FILE",
+        help="also write a map: difference (result - linear enlargement) or residual (degraded result - input)",
+    )
+    files.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    files.add_argument(
+        "--progress",
+        metavar="auto|bar|json|none",
+        default="auto",
+        help="auto: a bar on a terminal, else a line per stage; json: events as JSON lines on standard output",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; show its progress and a summary."""
+    with open_view(arguments.progress) as view, ExitStack() as stack:
+        as_json = isinstance(view, JsonView)
+        if as_json:
+            # A stray print of some library must not break the lines.
+            stack.enter_context(redirect_stdout(sys.stderr))
+        try:
+            spec = JobSpec(
+                arguments.input,
+                arguments.output,
+                read_upscale_options(arguments),
+                overwrite=arguments.overwrite,
+                series=arguments.series,
+                report=arguments.report,
+                maps=parse_pairs("map", arguments.map),
+            )
+            # Late, so that help and wrong options are answered before SimpleITK is loaded.
+            from medsr.files import upscale_file
+
+            result = upscale_file(spec, Progress(view))
+        except BrokenPipeError:
+            raise
+        except BaseException as error:
+            if as_json:
+                view(explain(error))
+            raise
+        if as_json:
+            view(result)
+            return 0
+    for line in summary_lines(result.report):
+        say(line)
+    for path in filter(None, [spec.report, *spec.maps.values()]):
+        say(f"Written   {path}")
+    note("Not a medical device: not for clinical decisions.")
+    return 0
+
+
+def summary_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was done, for people."""
+    before, after = report["input"], report["output"]
+    residual = report["consistency"]["residual_percent"]
+    return [
+        *report["decisions"],
+        f"Size      {_numbers(before['size_xyz'])} -> {_numbers(after['size_xyz'])} voxels",
+        f"Spacing   {_numbers(before['spacing_xyz_mm'])} -> {_numbers(after['spacing_xyz_mm'])} mm",
+        f"Residual  {residual:.2g} % of the signal: degraded again, the result is that far from the input",
+        f"Time      {seconds_text(report['seconds'])} on {report['device']}",
+        f"Written   {report['output_file']}",
+    ]
+
+
+def _numbers(values: list[float]) -> str:
+    return " x ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
