@@ -65,7 +65,7 @@ class SidecarKeeper:
     def check(self, scene: slicer.vtkMRMLScene) -> list[Path]:
         """Write what is due; return the files written."""
         found = []
-        for node in _results(scene):
+        for node in resultsIn(scene):
             storage = node.GetStorageNode()
             stamp = storage.GetStoredTime().GetMTime() if storage else 0
             if not stamp or self._written.get(node.GetID()) == stamp:
@@ -80,7 +80,8 @@ class SidecarKeeper:
         return found
 
 
-def _results(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:
+def resultsIn(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:
+    """The results of this module in a scene, oldest first."""
     count = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     nodes = [scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(count)]
     return [node for node in nodes if node.GetAttribute(PREFIX + "report")]

@@ -161,15 +161,17 @@ def writeNrrd(volumeNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
         )
 
 
-def writeGrid(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
-    """Write where the voxels of `referenceNode` are, as seen from `inputNode`, as an image file without content.
+def affineSeenFrom(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """4 x 4 matrix, voxel of `referenceNode` -> LPS millimetres in the own coordinates of `inputNode`.
 
-    Both nodes may lie under different linear transforms: the grid is brought into the input's own coordinates, so that
-    the result, put under the input's transform, ends on the reference's voxels in the world.
+    Both may lie under different linear transforms: a result on this grid, put under the input's transform, ends on the
+    reference's voxels in the world.
 
     Raises:
-        SceneError: a non-linear transform lies between them.
+        SceneError: a non-linear transform lies between them, or the reference holds no voxels.
     """
+    if referenceNode.GetImageData() is None:
+        raise SceneError(_("{name} holds no voxels. Load it first.").format(name=referenceNode.GetName()))
     between = vtk.vtkMatrix4x4()
     if not slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
         referenceNode.GetParentTransformNode(), inputNode.GetParentTransformNode(), between
@@ -179,21 +181,37 @@ def writeGrid(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRML
                 reference=referenceNode.GetName(), input=inputNode.GetName()
             )
         )
-    affine = _LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(between) @ ijkToRas(referenceNode)
+    return _LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(between) @ ijkToRas(referenceNode)
+
+
+def writeGrid(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
+    """Write where the voxels of `referenceNode` are, as seen from `inputNode`: an image file whose voxels are a hole.
+
+    Raises:
+        SceneError: as `affineSeenFrom`.
+    """
+    affine = affineSeenFrom(referenceNode, inputNode)
     size = referenceNode.GetImageData().GetDimensions()
-    columns = " ".join(f"({','.join(repr(float(v)) for v in affine[:3, axis])})" for axis in range(3))
-    header = "\n".join(
-        [
-            "NRRD0004", "type: uchar", "dimension: 3", "space: left-posterior-superior",
-            "sizes: " + " ".join(map(str, size)), "space directions: " + columns, "kinds: domain domain domain",
-            "endian: little", "encoding: raw",
-            "space origin: (" + ",".join(repr(float(v)) for v in affine[:3, 3]) + ")", "", "",
-        ]
-    )  # fmt: skip
+    columns = " ".join(_point(affine[:3, axis]) for axis in range(3))
+    header = f"""NRRD0004
+type: uchar
+dimension: 3
+space: left-posterior-superior
+sizes: {" ".join(map(str, size))}
+space directions: {columns}
+kinds: domain domain domain
+endian: little
+encoding: raw
+space origin: {_point(affine[:3, 3])}
+
+"""
     with path.open("wb") as file:
         file.write(header.encode("ascii"))
-        # The voxels are a hole in the file: only the header is read.
         file.truncate(len(header) + int(np.prod(size, dtype=np.int64)))
+
+
+def _point(values: np.ndarray) -> str:
+    return "(" + ",".join(repr(float(value)) for value in values) + ")"
 
 
 def readNrrd(path: Path, colour: bool = False) -> slicer.vtkMRMLScalarVolumeNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +13,9 @@ import slicer
 
 from MedSRLib import SceneIO
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Environment import chosenInterpreter
+from MedSRLib.Environment import VARIABLE, chosenInterpreter
 from MedSRLib.Errors import JobCancelled, SceneError, SuperResolutionError
+from MedSRLib.InstallLogic import modelOf
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import DONE, RESULT_FILE, SceneJob
 from MedSRLib.Translation import tr as _
@@ -47,6 +49,11 @@ class SuperResolver:
         self._prepare = prepare
         self._jobs: list[SceneJob] = []
         self.runner = JobRunner(startWorker or self._startWorker, pump)
+
+    @property
+    def usesAnotherPython(self) -> bool:
+        """True when the work is done by another Python than Slicer's."""
+        return bool(self.interpreterPath or os.environ.get(VARIABLE))
 
     @property
     def jobs(self) -> tuple[SceneJob, ...]:
@@ -91,7 +98,7 @@ class SuperResolver:
         ensureCore()
         chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
         if self._prepare is not None:
-            self._prepare(chosen)
+            self._prepare(modelOf(SceneIO.volumeOf(volumeNode), chosen))
         folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=_temporaryFolder()))
         mapFiles = {mapName: str(folder / f"{mapName}.nrrd") for mapName in maps}
         job = SceneJob(

@@ -1,0 +1,271 @@
+"""The MedSR module of 3D Slicer: choose a volume, click, compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from MedSRLib import Startup
+from MedSRLib.Parameter import MedSRParameterNode
+from MedSRLib.SceneJob import SceneJob
+
+__all__ = ["MedSR", "MedSRLogic", "MedSRParameterNode", "MedSRTest", "MedSRWidget"]
+
+RESOURCES = Path(__file__).resolve().parent / "Resources"
+
+
+class MedSR(ScriptedLoadableModule):
+    """What Slicer shows about the module."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = "MedSR"
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Filtering")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The MedSR contributors"]
+        self.parent.helpText = _(
+            "Super-resolution of MR and CT volumes: choose a volume and a target, click Super-resolve, compare. "
+            'See the <a href="https://github.com/medsr/SlicerMedSR">documentation</a>. '
+            "Not a medical device, not for clinical decisions."
+        )
+        self.parent.acknowledgementText = _("MedSR is free software under the Apache licence, version 2.0.")
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
+
+
+def onStartupCompleted() -> None:
+    """Add sample data and the entry of the Data tree's menu."""
+    Startup.registerSampleData(RESOURCES / "Icons")
+    Startup.registerDataTreeAction()
+
+
+class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel; its parts are in MedSRLib."""
+
+    def __init__(self, parent: Any = None) -> None:
+        self.logic: MedSRLogic | None = None
+        self.panel: Any = None
+        self._parameterNode: MedSRParameterNode | None = None
+        self._guiTag: Any = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    def setup(self) -> None:
+        """Build the panel; called once, before it is shown first."""
+        from MedSRLib.Panel import Panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MedSR.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = MedSRLogic()
+        self.panel = Panel(self.ui, self.logic)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndSaveEvent, self.logic.writeSidecars)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Stop everything: the application closes or the module is reloaded."""
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+        if self.logic is not None:
+            self.logic.shutdown()
+
+    def enter(self) -> None:
+        """The person opens the module."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """The person opens another module; a running job goes on."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self._guiTag = None
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+            self._parameterNode = None
+
+    def onSceneStartClose(self, caller: Any, event: str) -> None:
+        """The scene and its parameters are about to go."""
+        self.logic.cancelAll(_("The scene was closed."))
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: str) -> None:
+        """Start anew in the empty scene."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Take the parameters of the scene; choose the first volume when none is chosen."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if not self._parameterNode.inputVolume:
+            node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if node:
+                self.setInputVolume(node)
+
+    def setInputVolume(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
+        """Choose the volume to super-resolve, as a click in the Data tree does."""
+        if self._parameterNode is None:
+            self.initializeParameterNode()
+        self._parameterNode.inputVolume = node
+
+    def setParameterNode(self, parameterNode: MedSRParameterNode | None) -> None:
+        """Show and observe these parameters instead of the ones before."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._parameterNode = parameterNode
+        if parameterNode:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
+        self._onParametersChanged()
+
+    def onReload(self) -> None:
+        """Reload the parts too, for developers."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "MedSRLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def _onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
+        if self.panel is not None:
+            self.panel.setParameters(self._parameterNode)
+
+
+class MedSRLogic(ScriptedLoadableModuleLogic):
+    """Super-resolution from Python.
+
+    Example:
+        >>> logic = slicer.util.getModuleLogic("MedSR")
+        >>> sharp = logic.superResolve(slicer.util.getNode("MRHead"), scale=2)
+        >>> job = logic.start(volumeNode, spacing=(1, 1, 1), completed=lambda job: print(job.output))
+    """
+
+    def __init__(self) -> None:
+        from MedSRLib.InstallLogic import InstallLogic
+        from MedSRLib.Provenance import SidecarKeeper
+        from MedSRLib.QtPump import QtPump
+        from MedSRLib.SuperResolver import SuperResolver
+
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.installLogic = InstallLogic(
+            RESOURCES / "requirements.txt", slicer.util.confirmYesNoDisplay, isTesting=slicer.app.testingEnabled
+        )
+        self.resolver = SuperResolver(QtPump(), slicer.app.processEvents, prepare=self._installIfNeeded)
+        self._keeper = SidecarKeeper()
+        self._keeperPump = QtPump()
+        self._keeperPump.start(self.writeSidecars, 3000)
+
+    def getParameterNode(self) -> MedSRParameterNode:
+        """The parameters of this scene."""
+        return MedSRParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
+
+    def superResolve(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        """Super-resolve a volume and wait, with the application alive; see `SuperResolver.start` for the arguments.
+
+        Raises:
+            MedSRLib.Errors.ModuleError: the job failed or was cancelled; the text says why.
+            medsr.errors.MedSRError: options that make no sense.
+        """
+        return self.resolver.superResolve(volumeNode, **arguments)
+
+    def start(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any) -> SceneJob:
+        """Start super-resolving a volume and return the job at once; see `SuperResolver.start` for the arguments."""
+        return self.resolver.start(volumeNode, **arguments)
+
+    def cancelAll(self, reason: str = "") -> None:
+        """Cancel every running and waiting job."""
+        self.resolver.cancelAll(reason)
+
+    def shutdown(self) -> None:
+        """Cancel everything and end the worker process."""
+        self._keeperPump.stop()
+        self.resolver.shutdown()
+
+    def writeSidecars(self, *_arguments: Any) -> None:
+        """Write the reports beside the results that the person saved."""
+        if slicer.mrmlScene is not None:
+            self._keeper.check(slicer.mrmlScene)
+
+    def _installIfNeeded(self, entry: Any) -> None:
+        if entry.needs_torch and not self.resolver.usesAnotherPython:
+            self.installLogic.ensure(entry.name)
+
+
+class MedSRTest(ScriptedLoadableModuleTest):
+    """The self test: a real super-resolution in a real Slicer."""
+
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run all tests."""
+        for test in (self.test_Tikhonov, self.test_ShippedNetwork, self.test_Cancel):
+            self.setUp()
+            test()
+
+    def test_Tikhonov(self) -> None:
+        """Physics alone, which needs nothing installed: finer grid, same place."""
+        self.delayDisplay("Super-resolving with Tikhonov")
+        volume = self._makeVolume()
+        sharp = MedSRLogic().superResolve(volume, scale=2, model="tikhonov")
+        self.assertEqual(sharp.GetImageData().GetDimensions(), (48, 40, 24))
+        before, after = [0.0] * 6, [0.0] * 6
+        volume.GetRASBounds(before)
+        sharp.GetRASBounds(after)
+        for a, b in zip(before, after):
+            self.assertAlmostEqual(a, b, places=4)
+        self.assertEqual(sharp.GetAttribute("MedSR.model"), "tikhonov")
+        self.delayDisplay("Tikhonov passed")
+
+    def test_ShippedNetwork(self) -> None:
+        """The network that comes with the module, where PyTorch is installed."""
+        import importlib.util
+
+        from medsr.catalog import load_catalog
+
+        names = [entry.name for entry in load_catalog().values() if entry.needs_torch and "MR" in entry.modalities]
+        if not names or importlib.util.find_spec("torch") is None:
+            self.delayDisplay("Left out: PyTorch or the network is not installed")
+            return
+        sharp = MedSRLogic().superResolve(self._makeVolume(), scale=2, model=names[0], modality="MR")
+        self.assertEqual(sharp.GetAttribute("MedSR.model"), names[0])
+        self.delayDisplay("Network passed")
+
+    def test_Cancel(self) -> None:
+        """A cancelled job leaves the scene as it was."""
+        volume = self._makeVolume()
+        logic = MedSRLogic()
+        count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+        job = logic.start(volume, scale=4, model="lanczos")
+        job.cancel()
+        self.assertEqual(job.state, "cancelled")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), count)
+        logic.shutdown()
+
+    @staticmethod
+    def _makeVolume() -> slicer.vtkMRMLScalarVolumeNode:
+        import numpy as np
+
+        z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in (12, 20, 24)], indexing="ij")
+        array = 500 * np.exp(-2 * (x**2 + y**2 + z**2)) + 80 * (np.sin(7 * x) > 0) + 5 * np.cos(40 * y * z)
+        node = slicer.util.addVolumeFromArray(array.astype(np.int16), name="MedSRTest")
+        node.SetSpacing(0.8, 0.9, 2.5)
+        node.SetOrigin(-10, 20, 30)
+        return node

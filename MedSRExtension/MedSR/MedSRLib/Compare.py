@@ -1,0 +1,166 @@
+"""Looking at input and result together: side by side, faded, and as a coloured difference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+
+from MedSRLib import Provenance, SceneIO
+from MedSRLib.Preview import linearEnlargement
+
+LAYOUT_ID = 5301
+"""Of the side-by-side layout; Slicer's own layouts are below 1000."""
+COLOURS = "MedSR difference"
+_ORIENTATIONS = ("Axial", "Coronal")
+_VIEW = """<item><view class="vtkMRMLSliceNode" singletontag="{name}">
+<property name="orientation" action="default">{orientation}</property>
+<property name="viewlabel" action="default">{label}</property>
+<property name="viewcolor" action="default">{colour}</property>
+<property name="viewgroup" action="default">{group}</property></view></item>"""
+
+
+def viewName(side: str, orientation: str) -> str:
+    """Name of a slice view of the layout; `side` is "Input" or "Result"."""
+    return f"MedSR{side}{orientation}"
+
+
+def layoutXml() -> str:
+    """Two columns, input and result, with one row per orientation; linked views are in one group."""
+    rows = []
+    for orientation in _ORIENTATIONS:
+        views = "".join(
+            _VIEW.format(
+                name=viewName(side, orientation), orientation=orientation, label=side[0] + orientation[0],
+                colour=colour, group=7,
+            )
+            for side, colour in (("Input", "#8A8A8A"), ("Result", "#2E8B57"))
+        )  # fmt: skip
+        rows.append(f'<item><layout type="horizontal" split="true">{views}</layout></item>')
+    return f'<layout type="vertical" split="true">{"".join(rows)}</layout>'
+
+
+def showSideBySide(
+    layoutManager: Any, inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVolumeNode
+) -> None:
+    """Show input on the left and result on the right, in views that scroll together."""
+    scene = inputNode.GetScene()
+    layoutNode = layoutManager.layoutLogic().GetLayoutNode()
+    if not layoutNode.IsLayoutDescription(LAYOUT_ID):
+        layoutNode.AddLayoutDescription(LAYOUT_ID, layoutXml())
+    layoutManager.setLayout(LAYOUT_ID)
+    for side, node in (("Input", inputNode), ("Result", resultNode)):
+        for orientation in _ORIENTATIONS:
+            composite = _compositeOf(scene, viewName(side, orientation))
+            if composite is None:
+                continue
+            composite.SetLinkedControl(False)
+            composite.SetBackgroundVolumeID(node.GetID())
+            composite.SetForegroundVolumeID(None)
+    for side in ("Input", "Result"):
+        for orientation in _ORIENTATIONS:
+            composite = _compositeOf(scene, viewName(side, orientation))
+            if composite is not None:
+                composite.SetLinkedControl(True)
+                composite.SetHotLinkedControl(True)
+    _fit(layoutManager)
+
+
+def showFaded(inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
+    """Lay the result over the input in all ordinary slice views; `opacity` 0 shows the input, 1 the result."""
+    for composite in ordinaryComposites(inputNode.GetScene()):
+        composite.SetBackgroundVolumeID(inputNode.GetID())
+        composite.SetForegroundVolumeID(resultNode.GetID())
+        composite.SetForegroundOpacity(opacity)
+
+
+def showDifference(resultNode: slicer.vtkMRMLVolumeNode, differenceNode: slicer.vtkMRMLVolumeNode) -> None:
+    """Lay the coloured difference over the result in all ordinary slice views."""
+    colourDifference(differenceNode)
+    for composite in ordinaryComposites(resultNode.GetScene()):
+        composite.SetBackgroundVolumeID(resultNode.GetID())
+        composite.SetForegroundVolumeID(differenceNode.GetID())
+        composite.SetForegroundOpacity(0.75)
+
+
+def differenceOf(
+    inputNode: slicer.vtkMRMLScalarVolumeNode, resultNode: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """The difference map of a result: the one that the job made, else result minus linear enlargement, made now."""
+    known = resultNode.GetNodeReference(Provenance.ROLE_DIFFERENCE)
+    if known is not None:
+        return known
+    scene = resultNode.GetScene()
+    change = slicer.util.arrayFromVolume(resultNode).astype(np.float32) - linearEnlargement(inputNode, resultNode)
+    with SceneIO.removedOnError(scene) as created:
+        node = SceneIO.newVolume(scene, f"{resultNode.GetName()} difference")
+        created.append(node)
+        slicer.util.updateVolumeFromArray(node, change)
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(SceneIO.ijkToRas(resultNode)))
+        node.SetAndObserveTransformNodeID(resultNode.GetTransformNodeID())
+        SceneIO.placeBeside(resultNode, node)
+        resultNode.SetNodeReferenceID(Provenance.ROLE_DIFFERENCE, node.GetID())
+    return node
+
+
+def colourDifference(node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Blue where the result is darker, red where it is brighter, clear where nothing changed."""
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    array = slicer.util.arrayFromVolume(node)
+    sample = np.abs(array.reshape(-1)[:: max(1, array.size // 1_000_000)])
+    reach = float(np.percentile(sample, 99.5)) or 1.0
+    with slicer.util.NodeModify(display):
+        display.SetAndObserveColorNodeID(_differenceColours(node.GetScene()).GetID())
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(2 * reach, 0.0)
+
+
+def _differenceColours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """The diverging colour table of this module, made once a scene."""
+    known = scene.GetFirstNodeByName(COLOURS)
+    if known is not None and known.IsA("vtkMRMLColorTableNode"):
+        return known
+    table = scene.CreateNodeByClass("vtkMRMLColorTableNode")
+    table.UnRegister(None)
+    table.SetName(COLOURS)
+    table.SetTypeToUser()
+    table.SetHideFromEditors(False)
+    table.SetNumberOfColors(256)
+    for index in range(256):
+        amount = (index - 127.5) / 127.5
+        strength = abs(amount)
+        red, green, blue = (1.0, 0.55 * (1 - strength), 0.1) if amount > 0 else (0.1, 0.45 * (1 - strength), 1.0)
+        table.SetColor(index, f"{amount:+.2f}", red, green, blue, min(1.0, 1.6 * strength))
+    table.SetAttribute("Category", "MedSR")
+    return scene.AddNode(table)
+
+
+def ordinaryComposites(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
+    """The slice views of Slicer's own layouts."""
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
+    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(count)]
+    return [node for node in nodes if not (node.GetLayoutName() or "").startswith("MedSR")]
+
+
+def leaveSideBySide(layoutManager: Any) -> None:
+    """Back to Slicer's four-up layout when the side-by-side one is shown."""
+    if layoutManager is not None and layoutManager.layout == LAYOUT_ID:
+        layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def _compositeOf(scene: slicer.vtkMRMLScene, layoutName: str) -> slicer.vtkMRMLSliceCompositeNode | None:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
+    nodes = (scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(count))
+    return next((node for node in nodes if node.GetLayoutName() == layoutName), None)
+
+
+def _fit(layoutManager: Any) -> None:
+    logics = layoutManager.mrmlSliceLogics()
+    for index in range(logics.GetNumberOfItems()):
+        logic = logics.GetItemAsObject(index)
+        if logic is not None:
+            logic.FitSliceToAll()

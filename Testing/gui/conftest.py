@@ -1,0 +1,98 @@
+"""The module's panel with real Qt widgets, offscreen, and a real worker process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "MedSRExtension" / "MedSR" / "MedSR.py"
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+WHY_NOT = ""
+try:
+    import slicer
+
+    if not hasattr(slicer, "vtkMRMLScene"):
+        WHY_NOT = "slicer is there without MRML"
+except ImportError:
+    WHY_NOT = "slicer-core is not installed: pip install 'medsr[slicer-test]'"
+try:
+    import PySide6.QtUiTools  # noqa: F401
+except ImportError as error:
+    WHY_NOT = WHY_NOT or f"PySide6 cannot be used ({error}): pip install 'medsr[slicer-test]', and libegl1 on Linux"
+if WHY_NOT:
+    collect_ignore_glob = ["test_*.py"]
+elif str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_report_header():
+    return f"Testing/gui is left out: {WHY_NOT}" if WHY_NOT else None
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MEDSR_PYTHON", raising=False)
+
+
+@pytest.fixture
+def module():
+    """The module, opened in an empty scene."""
+    from qthost.host import LoadedModule
+
+    loaded = LoadedModule(MODULE)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def ui(module):
+    return module.widget.ui
+
+
+@pytest.fixture
+def parameters(module):
+    return module.widget._parameterNode
+
+
+@pytest.fixture
+def settle(module):
+    """Let timers and events run until a condition holds."""
+
+    def run(condition=None, seconds=60.0):
+        end = time.monotonic() + seconds
+        least = time.monotonic() + (0.3 if condition is None else 0.0)
+        while time.monotonic() < least or (condition is not None and not condition()):
+            assert time.monotonic() < end, "it did not happen in time"
+            module.app.processEvents()
+            time.sleep(0.005)
+
+    return run
+
+
+@pytest.fixture
+def make_volume(module):
+    """Make an anisotropic head-like int16 volume."""
+    import slicer.util
+
+    def make(name="Head", shape_zyx=(10, 20, 24), spacing=(0.9, 0.9, 3.0), dtype=np.int16):
+        z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape_zyx], indexing="ij")
+        array = 400 * np.exp(-2 * (x**2 + y**2 + z**2)) + 90 * (np.sin(9 * x) * np.cos(8 * y) > 0)
+        array += np.random.default_rng(3).normal(0, 3, shape_zyx)
+        node = slicer.util.addVolumeFromArray(np.clip(array, 0, 600).astype(dtype), name=name)
+        node.SetSpacing(*spacing)
+        return node
+
+    return make
+
+
+@pytest.fixture
+def a_volume(make_volume):
+    return make_volume()
