@@ -28,6 +28,9 @@ class VerbParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of ending the process."""
+        surplus = message.removeprefix("unrecognized arguments: ")
+        if surplus != message:
+            message = f"too many arguments, {surplus!r} has no meaning here; names with spaces need quotes"
         raise InvalidValueError(f"{message[:1].upper()}{message[1:].rstrip('.')}. Try `{self.prog} --help`.")
 
     @property

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from medsr.training.recipe import Recipe
 
 EXAMPLES = """examples:
-  medsr train mr --data mr.data.json --root volumes/ --output runs/mr
-  medsr train mr --data mr.data.json --root volumes/ --output runs/mr --resume
+  medsr train mr-3d --data mr.data.json --root volumes/ --output runs/mr-3d
+  medsr train mr-3d --data mr.data.json --root volumes/ --output runs/mr-3d --resume
   medsr train my_recipe.json --data list.json --root . --output runs/my --set steps=2000 optimiser.learning_rate=1e-4
-  medsr train mr --smoke --output runs/smoke        (half a minute on a phantom: does it work here?)"""
+  medsr train mr-3d --smoke --output runs/smoke        (half a minute on a phantom: does it work here?)"""
 
 RECIPES = Path(__file__).parent.parent / "training" / "recipes"
 CHECKPOINT = "last.ckpt"
@@ -147,9 +147,7 @@ def _check_data(data: Path, root: Path) -> None:
         raise InputNotFoundError(f"There is no folder {str(root)!r}. Give the folder of the volumes with --root.")
 
 
-def _train(
-    recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool, workers: int, devices: int
-) -> Path:
+def _train(recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool, workers: int, devices: int) -> Path:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingDependencyError(

@@ -17,7 +17,8 @@ INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline, "lanczo
 _BORDER = 4
 """Voxels of repeated border, so that the outer half voxel is continued and not extrapolated or cut."""
 
-_CHUNK_VOXELS = 8_000_000
+_CHUNK_VOXELS = 250_000
+"""Computed in one call of ITK, during which nobody can stop the work: a second or two of windowed sinc."""
 
 
 def interpolate(

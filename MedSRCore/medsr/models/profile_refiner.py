@@ -74,10 +74,8 @@ class ConditionedBlock(nn.Module):
         self.modulation = nn.Linear(condition_width, 2 * channels)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        # He initialisation, the second layer damped so that depth does not add up to large features at the start.
-        for layer, gain in ((self.first, 1.0), (self.second, 0.3)):
+        for layer in (self.first, self.second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            layer.weight.data *= gain
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:

@@ -35,18 +35,18 @@ class AcquisitionRecipe:
     """How training examples are degraded. Every range is drawn from anew for each patch."""
 
     single_axis: float = field(default=0.6, metadata=_help("share of examples with one thick axis; the rest are isotropic"))
-    two_axes: float = field(default=0.05, metadata=_help("share with two enlarged axes (in-plane)"))
-    exact_two: float = field(default=0.75, metadata=_help("share of isotropic examples at exactly x2"))
+    two_axes: float = field(default=0.04, metadata=_help("share with two enlarged axes (in-plane)"))
+    exact_two: float = field(default=0.8, metadata=_help("share of isotropic examples at exactly x2"))
     isotropic_range: tuple[float, float] = field(default=(1.3, 3.0), metadata=_help("other isotropic factors"))
     thick_factors: tuple[float, ...] = field(default=(2, 3, 3, 4, 4, 5, 6, 6), metadata=_help("whole factors of the thick axis"))
     thick_range: tuple[float, float] = field(default=(1.3, 8.0), metadata=_help("other factors of the thick axis"))
     whole_factors: float = field(default=0.85, metadata=_help("share of thick-axis examples with a whole factor"))
-    exact_width: float = field(default=0.65, metadata=_help("share of examples whose profile is as wide as the spacing"))
+    exact_width: float = field(default=0.75, metadata=_help("share of examples whose profile is as wide as the spacing"))
     relative_width: tuple[float, float] = field(default=(0.7, 1.2), metadata=_help("profile width / spacing otherwise"))
-    box: float = field(default=0.1, metadata=_help("share of box profiles"))
-    misstated: float = field(default=0.08, metadata=_help("share of examples whose stated width is wrong"))
+    box: float = field(default=0.08, metadata=_help("share of box profiles"))
+    misstated: float = field(default=0.05, metadata=_help("share of examples whose stated width is wrong"))
     misstated_by: float = field(default=1.3, metadata=_help("stated / true width lies in [1/this, this]"))
-    noise: float = field(default=0.18, metadata=_help("share of examples with noise"))
+    noise: float = field(default=0.12, metadata=_help("share of examples with noise"))
     noise_range: tuple[float, float] = field(default=(0.003, 0.04), metadata=_help("noise level / 99th percentile"))
     rician: bool = field(default=True, metadata=_help("Rician (magnitude MR) noise; else Gaussian (CT)"))
     smoothness: float = field(default=0.01, metadata=_help("Tikhonov weight of the network's input"))
@@ -56,7 +56,7 @@ class AcquisitionRecipe:
 class AppearanceRecipe:
     """How training images are varied before they are degraded."""
 
-    contrast: float = field(default=0.4, metadata=_help("share of examples with a random intensity curve"))
+    contrast: float = field(default=0.3, metadata=_help("share of examples with a random intensity curve"))
     contrast_strength: float = field(default=0.8, metadata=_help("1: the curve alone, 0: the image alone"))
     coarser: float = field(default=0.25, metadata=_help("share of examples from the volume's coarser copy"))
     coarser_factor: float = field(default=1.5, metadata=_help("how much coarser that copy is"))
@@ -66,11 +66,11 @@ class AppearanceRecipe:
 class OptimiserRecipe:
     """Warm-up, constant rate, then linear cool-down, so that a training can be prolonged before its cool-down."""
 
-    learning_rate: float = field(default=7e-4, metadata=_help("peak rate of Adam"))
+    learning_rate: float = field(default=1e-3, metadata=_help("peak rate of Adam"))
     warmup: int = field(default=200, metadata=_help("steps of linear warm-up"))
-    cooldown: int = field(default=1500, metadata=_help("steps of linear cool-down at the end"))
+    cooldown: int = field(default=1000, metadata=_help("steps of linear cool-down at the end"))
     clip: float = field(default=0.5, metadata=_help("largest gradient norm"))
-    ema: float = field(default=0.995, metadata=_help("decay of the averaged weights that are shipped"))
+    ema: float = field(default=0.99, metadata=_help("decay of the averaged weights that are shipped"))
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Recipe:
     acquisition: AcquisitionRecipe = AcquisitionRecipe()
     appearance: AppearanceRecipe = AppearanceRecipe()
     optimiser: OptimiserRecipe = OptimiserRecipe()
-    patch: int = field(default=64, metadata=_help("side of a training patch in fine voxels"))
+    patch: int = field(default=48, metadata=_help("side of a training patch in fine voxels"))
     batch: int = field(default=2, metadata=_help("patches per step and device"))
     steps: int = field(default=10000, metadata=_help("optimiser steps in all"))
     steps_per_epoch: int = field(default=100, metadata=_help("steps between checkpoints"))

@@ -54,14 +54,14 @@ def read_data_list(path: Path, subset: str) -> list[dict[str, object]]:
 
 
 def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_factor: float) -> list[TrainingVolume]:
-    """Load every volume of a subset; files are relative to `root`."""
+    """Load every volume of a subset; files are relative to `root`, an entry may state a modality of its own."""
     volumes = []
     for entry in read_data_list(path, subset):
         file = root / str(entry["file"])
         if not file.exists():
             raise InputError(f"{path} lists {entry['file']}, which is not below {root}.")
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), sitk.sitkFloat32))
-        array = Normalisation.of(array, modality).apply(array)
+        array = Normalisation.of(array, str(entry.get("modality", modality))).apply(array)
         coarser = fourier_shrink(array, coarser_factor)
         logger.info("%s %s", file.name, array.shape)
         volumes.append(

@@ -1,0 +1,166 @@
+"""The job contract and the worker process that speaks it."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import medsr
+from medsr.errors import CancelledError, InputError, UnknownNameError
+from medsr.jobs import ErrorEvent, JobSpec, Progress, ProgressEvent, ResultEvent, StageEvent, WarningEvent, parse_event
+from medsr.options import UpscaleOptions
+from medsr.volume import Volume
+from medsr.worker import Worker
+
+
+@pytest.fixture
+def image_file(tmp_path):
+    array = (np.random.default_rng(0).random((10, 24, 20)) * 1000).astype(np.int16)
+    path = tmp_path / "in.nrrd"
+    medsr.write_volume(Volume.from_array(array, np.diag([1, 1, 3, 1.0])), path)
+    return path
+
+
+def job(image_file, **changes):
+    output = image_file.with_name("out.nrrd")
+    return JobSpec(**{"input": str(image_file), "output": str(output), "options": UpscaleOptions(model="tikhonov"), **changes})
+
+
+def serve(lines):
+    sink = io.StringIO()
+    code = Worker(io.StringIO("".join(line + "\n" for line in lines)), sink).serve()
+    return code, [parse_event(line) for line in sink.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StageEvent("Reading"),
+        ProgressEvent(0.5, 3.0),
+        WarningEvent("uneven"),
+        ResultEvent("out.nrrd", {"model": "linear"}),
+        ErrorEvent("no", "InputError", 3),
+    ],
+)
+def test_events_survive_json(event):
+    assert parse_event(event.to_json()) == event
+
+
+def test_lines_that_are_no_events_are_refused():
+    for line in ("", "hello", "{}", "[1]"):
+        with pytest.raises(InputError):
+            parse_event(line)
+    with pytest.raises(UnknownNameError, match="Did you mean 'stage'"):
+        parse_event('{"kind": "stag"}')
+
+
+def test_jobs_survive_json():
+    spec = JobSpec("a", "b", UpscaleOptions(scale=(1, 1, 4)), overwrite=True, maps={"difference": "d.nrrd"})
+    assert JobSpec.from_json(spec.to_json()) == spec
+    for text in ("nonsense", "[]", '{"input": "a"}', '{"input": "a", "output": "b", "more": 1}'):
+        with pytest.raises(InputError):
+            JobSpec.from_json(text)
+
+
+def test_progress_estimates_time_left_and_cancels():
+    events = []
+    progress = Progress(events.append)
+    time.sleep(0.02)
+    progress.section(0.5, 1.0)(0.5)
+    assert events[-1].fraction == 0.75
+    assert 0 < events[-1].seconds_left < 1
+    with pytest.raises(CancelledError):
+        Progress(events.append, lambda: True).at(0.1)
+
+
+def test_worker_does_jobs_one_after_the_other(image_file):
+    second = job(image_file, output=str(image_file.with_name("second.nrrd")))
+    code, events = serve([job(image_file).to_json(), second.to_json()])
+    assert code == 0
+    results = [e for e in events if isinstance(e, ResultEvent)]
+    assert [e.output for e in results] == [job(image_file).output, second.output]
+    assert medsr.read_volume(results[0].output).array.shape == (30, 24, 20)
+    assert results[0].report["model"] == "tikhonov"
+    fractions = [e.fraction for e in events if isinstance(e, ProgressEvent)]
+    assert fractions and max(fractions) == 1.0
+
+
+def test_worker_reports_mistakes_as_events_and_goes_on(image_file):
+    bad = job(image_file, input="nowhere.nrrd")
+    code, events = serve(["nonsense", bad.to_json(), job(image_file).to_json()])
+    assert code == 0
+    errors = [e for e in events if isinstance(e, ErrorEvent)]
+    assert [e.exit_code for e in errors] == [3, 3]
+    assert isinstance(events[-1], ResultEvent)
+
+
+def test_failed_job_leaves_no_file(image_file, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    spec = job(image_file, maps={"difference": str(tmp_path / "no-such-folder" / "d.nrrd")})
+    code, events = serve([spec.to_json()])
+    assert code == 4 and isinstance(events[-1], ErrorEvent)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_late_failure_takes_back_what_was_written(image_file, tmp_path, monkeypatch):
+    import medsr.files
+    from medsr.errors import OutputError
+
+    real = medsr.files.write_volume
+
+    def full_disk(volume, path, **options):
+        if path.name == "d.nrrd":
+            raise OutputError("disk full")
+        return real(volume, path, **options)
+
+    monkeypatch.setattr(medsr.files, "write_volume", full_disk)
+    before = sorted(tmp_path.iterdir())
+    code, events = serve([job(image_file, maps={"difference": str(tmp_path / "d.nrrd")}).to_json()])
+    assert code == 4 and events[-1].message == "disk full"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_report_and_maps_are_written(image_file, tmp_path):
+    spec = job(image_file, report=str(tmp_path / "r.json"), maps={"residual": str(tmp_path / "res.nrrd")})
+    code, _ = serve([spec.to_json()])
+    assert code == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["output"]["size_xyz"] == [20, 24, 30]
+    assert {"model", "consistency", "decisions", "seconds", "versions"} <= set(report)
+    assert medsr.read_volume(tmp_path / "res.nrrd").array.shape == (10, 24, 20)
+
+
+def test_output_may_not_be_the_input(image_file):
+    code, events = serve([job(image_file, output=str(image_file), overwrite=True).to_json()])
+    assert code == 2 and "is the input itself" in events[-1].message
+
+
+def test_worker_process_cancels_and_ends_with_its_input(tmp_path):
+    array = (np.random.default_rng(0).random((60, 120, 120)) * 1000).astype(np.float32)
+    path = tmp_path / "big.nrrd"
+    medsr.write_volume(Volume.from_array(array, np.diag([1, 1, 3, 1.0])), path)
+    spec = job(path, options=UpscaleOptions(model="lanczos", scale=2))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medsr.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        process.stdin.write(spec.to_json() + "\n")
+        process.stdin.flush()
+        first = parse_event(process.stdout.readline())
+        assert isinstance(first, StageEvent)
+        process.stdin.write("cancel\n")
+        process.stdin.flush()
+        events = []
+        while not events or not isinstance(events[-1], ErrorEvent | ResultEvent):
+            events.append(parse_event(process.stdout.readline()))
+        assert isinstance(events[-1], ErrorEvent) and events[-1].error == "CancelledError"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["big.nrrd"]
+        process.stdin.close()
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.stdout.close()

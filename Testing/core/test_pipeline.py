@@ -1,0 +1,294 @@
+"""The main job on phantoms: world coordinates, intensities, refusals."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy import ndimage as ndi
+
+import medsr
+from medsr.catalog import BUILT_IN, load_catalog
+from medsr.degradation import Acquisition
+from medsr.errors import InputError, InvalidValueError, ModelError, UnknownNameError
+from medsr.geometry import Geometry
+from medsr.inference.pipeline import super_resolve
+from medsr.options import UpscaleOptions
+from medsr.volume import Volume
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+MODELS = list(load_catalog())
+
+
+def needs_torch(name):
+    return load_catalog()[name].needs_torch
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    if needs_torch(request.param):
+        pytest.importorskip("torch")
+    return request.param
+
+
+def oblique_direction():
+    c, s = np.cos(0.4), np.sin(0.4)
+    around_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    c, s = np.cos(-0.3), np.sin(-0.3)
+    around_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    return tuple((around_z @ around_x).ravel())
+
+
+BLOBS_MM = np.array([[14.0, 15.0, 16.0], [30.0, 16.0, 30.0], [16.0, 32.0, 31.0], [31.0, 30.0, 15.0]])
+
+
+def blob_phantom(size=(46, 44, 24), spacing=(1.0, 1.0, 2.0)):
+    """Smooth blobs at known places of the grid's own millimetres, on an oblique grid; with their patient positions."""
+    geometry = Geometry(size, spacing, (-31.0, 12.0, 55.0), oblique_direction())
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(size[::-1], spacing[::-1])], indexing="ij")
+    array = np.zeros(geometry.shape_zyx, dtype=np.float32)
+    for bx, by, bz in BLOBS_MM:
+        array += 1000 * np.exp(-((x - bx) ** 2 + (y - by) ** 2 + (z - bz) ** 2) / (2 * 2.5**2))
+    return Volume(array, geometry, modality="MR"), geometry.to_patient(BLOBS_MM / np.array(spacing))
+
+
+def centroid(volume, near):
+    """Intensity-weighted patient position of the blob around `near`."""
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in volume.geometry.size_xyz], indexing="ij"), -1)
+    points = volume.geometry.to_patient(grid)
+    weights = volume.array.transpose(2, 1, 0).astype(float) * (np.linalg.norm(points - near, axis=-1) < 6.5)
+    return (points * weights[..., None]).sum((0, 1, 2)) / weights.sum()
+
+
+@pytest.mark.parametrize("scale", [(2, 2, 2), (1, 1, 3.7), (2, 1, 1)], ids=str)
+def test_blobs_stay_where_they_are_in_the_patient(model, scale):
+    volume, blobs = blob_phantom()
+    result = super_resolve(volume, UpscaleOptions(scale=scale, model=model, device="cpu"))
+    assert result.volume.geometry.size_xyz == tuple(
+        int(n * f + 0.5) for n, f in zip(volume.geometry.size_xyz, scale)
+    )
+    for blob in blobs:
+        assert np.linalg.norm(centroid(result.volume, blob) - centroid(volume, blob)) < 0.02
+
+
+def test_a_shift_of_a_tenth_voxel_would_be_noticed():
+    volume, blobs = blob_phantom()
+    result = super_resolve(volume, UpscaleOptions(scale=2, model="bspline"))
+    moved = result.volume.geometry.with_grid(result.volume.geometry.spacing_xyz_mm, result.volume.geometry.size_xyz)
+    moved = moved.cropped((0, 0, 0), moved.size_xyz)
+    shifted = Geometry(moved.size_xyz, moved.spacing_xyz_mm, tuple(moved.to_patient((0.1, 0, 0))), moved.direction)
+    wrong = result.volume.replace(geometry=shifted)
+    assert np.linalg.norm(centroid(wrong, blobs[0]) - centroid(volume, blobs[0])) > 0.02
+
+
+def textured(shape=(24, 40, 36), seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = ndi.gaussian_filter(rng.random(shape), 1.5)
+    return ((coarse - coarse.min()) / np.ptp(coarse) * 900 + 20).astype(np.int16)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "uint8", "int32", "float32", "float64"])
+def test_voxel_type_comes_back(dtype):
+    array = (textured() / 4).astype(dtype)
+    result = medsr.super_resolve(array, scale=2, model="tikhonov")
+    assert result.volume.array.dtype == dtype
+    assert result.volume.array.shape == (48, 80, 72)
+    floated = medsr.super_resolve(array, scale=2, model="tikhonov", dtype="float32").volume.array
+    assert floated.dtype == np.float32
+    if dtype != "float64":
+        limits = np.clip(floated, 0, None) if dtype.startswith("u") else floated
+        np.testing.assert_allclose(result.volume.array, np.rint(limits) if dtype[0] in "iu" else floated, atol=0.5)
+
+
+def test_hounsfield_units_stay_hounsfield_units(model):
+    if "CT" not in load_catalog()[model].modalities:
+        pytest.skip(f"{model} is not for CT")
+    array = np.full((28, 48, 48), -1000, np.int16)
+    array[6:22, 8:40, 8:40] = 40
+    array[12:16, 26:34, 26:34] = 900
+    array += np.random.default_rng(4).normal(0, 8, array.shape).astype(np.int16)
+    volume = Volume.from_array(array, np.diag([1, 1, 3, 1.0])).replace(modality="CT")
+    result = super_resolve(volume, UpscaleOptions(model=model, device="cpu"))
+    assert result.volume.array.dtype == np.int16
+    fine = result.volume.array
+    # Deep inside each region, away from every edge.
+    assert abs(fine[40:44, 18:22, 18:22].mean() - 40) < 10
+    assert abs(fine[:4, 1:4, 1:4].mean() + 1000) < 10
+
+
+def test_input_type_of_any_kind_gives_the_same(tmp_path):
+    array = textured()
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    affine[:3, 3] = (3, -4, 5)
+    volume = Volume.from_array(array, affine)
+    image = volume.to_sitk()
+    path = tmp_path / "in.nrrd"
+    sitk.WriteImage(image, str(path))
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    results = [
+        medsr.super_resolve(volume, model="bspline"),
+        medsr.super_resolve(image, model="bspline"),
+        medsr.super_resolve(str(path), model="bspline"),
+        medsr.super_resolve(path, model="bspline"),
+        medsr.super_resolve(array, affine=affine, model="bspline"),
+        medsr.super_resolve(array, affine=ras, space="RAS", model="bspline"),
+    ]
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.volume.array, results[0].volume.array)
+        assert result.volume.geometry.is_same_as(results[0].volume.geometry, 1e-6)
+
+
+def test_closed_forms_agree_with_the_measured_data():
+    volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 3, 1.0]))
+    residuals = {
+        name: super_resolve(volume, UpscaleOptions(model=name)).report["consistency"]["residual"]
+        for name in ("linear", "bspline", "tikhonov")
+    }
+    assert residuals["tikhonov"] < 0.005 < residuals["linear"]
+    assert residuals["tikhonov"] < residuals["bspline"] < residuals["linear"]
+
+
+def test_bspline_is_the_cubic_spline_of_simpleitk():
+    volume, _ = blob_phantom()
+    fine = super_resolve(volume, UpscaleOptions(scale=2, model="bspline")).volume
+    reference = sitk.Resample(
+        sitk.ZeroFluxNeumannPad(volume.to_sitk(), [4] * 3, [4] * 3), fine.to_sitk(), sitk.Transform(), sitk.sitkBSpline, 0.0
+    )
+    np.testing.assert_allclose(fine.array, sitk.GetArrayFromImage(reference), atol=0.02)
+
+
+def test_reference_grid_is_met_exactly(model):
+    volume, blobs = blob_phantom()
+    c, s = np.cos(0.2), np.sin(0.2)
+    turned = np.array(oblique_direction()).reshape(3, 3) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    centre = volume.geometry.to_patient((22, 22, 12))
+    origin = centre - turned @ (np.array([40, 40, 36]) * 0.45)
+    reference = Geometry((80, 80, 72), (0.9, 0.9, 0.9), tuple(origin), tuple(turned.ravel()))
+    options = UpscaleOptions(reference="elsewhere.nrrd", model=model, device="cpu")
+    result = super_resolve(volume, options, reference=reference)
+    assert result.volume.geometry == reference
+    inside = [b for b in blobs if (np.abs(reference.to_index(b) - 40) < 30).all()]
+    assert inside
+    for blob in inside:
+        assert np.linalg.norm(centroid(result.volume, blob) - centroid(volume, blob)) < 0.05
+
+
+def test_reference_on_the_input_lattice_keeps_offset_voxels_in_place():
+    volume, blobs = blob_phantom()
+    start = volume.geometry.to_patient((-3.25, 2.4, 1.7))
+    reference = Geometry((60, 50, 60), (0.9, 0.8, 0.75), tuple(start), volume.geometry.direction)
+    result = super_resolve(volume, UpscaleOptions(reference="x", model="tikhonov"), reference=reference)
+    assert result.volume.geometry == reference
+    blob = blobs[0]
+    assert np.linalg.norm(centroid(result.volume, blob) - centroid(volume, blob)) < 0.02
+
+
+def test_colours_are_enlarged_one_by_one():
+    rng = np.random.default_rng(2)
+    photo = ndi.gaussian_filter(rng.random((1, 40, 50, 3)), (0, 2, 2, 0))
+    photo = (photo / photo.max() * 255).astype(np.uint8)
+    volume = Volume(photo, Geometry((50, 40, 1)), planar=True)
+    result = super_resolve(volume, UpscaleOptions(model="tikhonov"))
+    assert result.volume.array.shape == (1, 80, 100, 3)
+    alone = super_resolve(Volume(photo[..., 1], volume.geometry, planar=True), UpscaleOptions(model="tikhonov"))
+    np.testing.assert_array_equal(result.volume.array[..., 1], alone.volume.array)
+
+
+def test_maps_show_what_was_changed():
+    volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 3, 1.0]))
+    result = super_resolve(volume, UpscaleOptions(model="tikhonov"), maps=("difference", "residual"))
+    linear = super_resolve(volume, UpscaleOptions(model="linear"))
+    np.testing.assert_allclose(
+        result.maps["difference"].array, result.volume.array - linear.volume.array, atol=1e-2
+    )
+    acquisition = Acquisition.from_factors(result.volume.array.shape, (3, 1, 1))
+    again = acquisition.forward(result.volume.array.astype(np.float64)) - volume.array
+    np.testing.assert_allclose(result.maps["residual"].array, again, atol=1e-2)
+
+
+def test_slice_thickness_of_the_header_counts_and_can_be_overruled():
+    volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 4, 1.0]))
+    stated = volume.replace(slice_thickness_mm=3.0)
+    plain = super_resolve(volume, UpscaleOptions(model="tikhonov"))
+    header = super_resolve(stated, UpscaleOptions(model="tikhonov"))
+    asked = super_resolve(volume, UpscaleOptions(model="tikhonov", slice_thickness=3.0))
+    assert plain.report["profile_widths_mm_xyz"][2] == 4.0
+    assert header.report["profile_widths_mm_xyz"][2] == 3.0
+    np.testing.assert_array_equal(header.volume.array, asked.volume.array)
+    assert np.abs(header.volume.array - plain.volume.array).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.full((8, 8, 8), 7.0), "constant"),
+        (np.where(np.arange(512).reshape(8, 8, 8) == 5, np.nan, 1.0), "NaN"),
+        (np.where(np.arange(512).reshape(8, 8, 8) == 5, np.inf, 1.0), "infinite"),
+        (np.random.default_rng(0).integers(0, 4, (8, 8, 8)), "segmentation"),
+        (np.ones((8, 8, 8), complex), "complex"),
+    ],
+)
+def test_voxels_that_cannot_be_processed_are_refused(array, text):
+    with pytest.raises(InputError, match=text):
+        medsr.super_resolve(array, scale=2, model="linear")
+
+
+def test_few_whole_numbers_can_be_declared_an_image():
+    array = np.random.default_rng(0).integers(0, 4, (8, 8, 8))
+    assert medsr.super_resolve(array, scale=2, model="linear", not_labels=True).volume.array.shape == (16, 16, 16)
+
+
+def test_one_voxel_axis_works_in_closed_form():
+    result = medsr.super_resolve(textured((1, 40, 36)), scale=(2, 2, 1), model="tikhonov")
+    assert result.volume.array.shape == (1, 80, 72)
+
+
+def test_enormous_targets_say_what_they_need():
+    with pytest.raises(InvalidValueError, match=r"needs about [0-9.]+ GB"):
+        medsr.super_resolve(textured(), scale=8, model="linear", memory="100MB")
+
+
+def test_unknown_model_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="Did you mean 'tikhonov'"):
+        medsr.super_resolve(textured(), model="tichonov")
+
+
+def test_unknown_kind_of_image_is_refused():
+    with pytest.raises(InvalidValueError, match="got list"):
+        medsr.super_resolve([[1, 2], [3, 4]])
+
+
+def test_absent_cuda_is_said():
+    torch = pytest.importorskip("torch")
+    networks = [name for name in MODELS if needs_torch(name)]
+    if torch.cuda.is_available() or not networks:
+        pytest.skip("needs a shipped network and no CUDA device")
+    with pytest.raises(InvalidValueError, match="0 CUDA devices"):
+        medsr.super_resolve(textured(), device="cuda")
+
+
+def test_model_for_the_other_modality_is_refused():
+    special = [e for e in load_catalog().values() if e.needs_torch and e.modalities == ("MR",)]
+    if not special:
+        pytest.skip("no network for MR alone is shipped")
+    volume = Volume.from_array(textured()).replace(modality="CT")
+    with pytest.raises(ModelError, match="is for MR"):
+        super_resolve(volume, UpscaleOptions(model=special[0].name))
+
+
+def test_cancel_stops_the_work():
+    from medsr.errors import CancelledError
+    from medsr.jobs import Progress
+
+    asked = []
+
+    def cancelled():
+        asked.append(1)
+        return len(asked) > 2
+
+    with pytest.raises(CancelledError):
+        super_resolve(Volume.from_array(textured()), UpscaleOptions(model="tikhonov"), Progress(None, cancelled))
+
+
+def test_built_in_models_run_without_torch():
+    assert {e.name for e in BUILT_IN} == {"linear", "bspline", "lanczos", "tikhonov"}
+    assert not any(e.needs_torch for e in BUILT_IN)
