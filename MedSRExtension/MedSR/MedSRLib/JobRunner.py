@@ -34,6 +34,9 @@ class PumpProtocol(Protocol):
 class ListenerProtocol(Protocol):
     """Who wants to know about one job."""
 
+    def onTick(self) -> None:
+        """The timer turned: a moment to cancel what has become pointless."""
+
     def onEvent(self, event: Any) -> None:
         """A stage, progress or warning of `medsr.jobs`."""
 
@@ -121,6 +124,8 @@ class JobRunner:
 
     def poll(self) -> None:
         """Read what the worker said and pass it on; called by the timer, on the main thread."""
+        if self._current:
+            self._current.listener.onTick()
         if self._worker is None:
             return
         ended = self._worker.hasEnded

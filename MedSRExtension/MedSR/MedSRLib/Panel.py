@@ -41,7 +41,9 @@ class Panel:
         self.job: SceneJob | None = None
         self._parameters: Any = None
         self._previewer = Previewer()
-        self._previewedInput = ""
+        self._previewedInput: str | None = None
+        self._suggestedFor = ""
+        self._suggestedTarget = ""
         self._observed: tuple[Any, list[int]] = (None, [])
         self._why = ""
         self.runView = RunView(ui)
@@ -107,7 +109,6 @@ class Panel:
         key = f"{node.GetID()} {image.GetMTime() if image else 0} {node.GetMTime()}" if node else ""
         if key == self._previewedInput:
             return
-        isOther = key.split(" ")[0] != self._previewedInput.split(" ")[0]
         self._previewedInput = key
         self.facts, problem = None, ""
         if node is not None:
@@ -118,7 +119,8 @@ class Panel:
         self.ui.inputInfoLabel.setText(self.facts.text if self.facts else _("Choose a volume.") if not node else "")
         warnings = "\n".join(self.facts.warnings) if self.facts else problem
         _showText(self.ui.inputWarningLabel, warnings)
-        if isOther and self.facts:
+        if self.facts and self._suggestedFor != node.GetID():
+            self._suggestedFor = node.GetID()
             self._suggest()
 
     def _suggest(self) -> None:
@@ -126,9 +128,9 @@ class Panel:
         parameters, facts = self._parameters, self.facts
         with slicer.util.NodeModify(parameters.parameterNode):
             if facts.isIsotropic and parameters.target == Parameter.ISOTROPIC:
-                parameters.target = Parameter.TWICE
-            elif not facts.isIsotropic and parameters.target == Parameter.TWICE:
-                parameters.target = Parameter.ISOTROPIC
+                parameters.target = self._suggestedTarget = Parameter.TWICE
+            elif not facts.isIsotropic and parameters.target == self._suggestedTarget == Parameter.TWICE:
+                parameters.target, self._suggestedTarget = Parameter.ISOTROPIC, ""
             if parameters.target != Parameter.SPACING:
                 finest = max(0.05, min(facts.spacing))
                 parameters.spacingX = parameters.spacingY = parameters.spacingZ = round(finest, 3)
@@ -164,6 +166,10 @@ class Panel:
             text = Choices.modelText(name, self.plan.model if self.plan else "")
         except Exception as error:
             text = str(error)
+        if self.plan and self.plan.needsTorch and not self.logic.resolver.usesAnotherPython:
+            missing = self.logic.installLogic.missing()
+            if missing:
+                text += " " + _("The first run asks to install {packages}.").format(packages=", ".join(missing))
         _showText(self.ui.modelInfoLabel, text)
 
     def _showNeededControls(self) -> None:

@@ -34,7 +34,7 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Target"), str(report.get("target", ""))),
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
         (_("Slice profile"), str(report.get("profile", ""))),
-        (_("Consistency with the input"), consistencyText(report)),
+        (_("Deviation from the measured data"), consistencyText(report)),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
         (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]

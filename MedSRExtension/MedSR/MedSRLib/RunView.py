@@ -52,7 +52,7 @@ class RunView:
         self._showNews(job)
         if job.state == DONE:
             self._end()
-            text = _("Done in {time}: {name}. Agreement with the input: {consistency}.").format(
+            text = _("Done in {time}: {name}. Deviation from the measured data: {consistency}.").format(
                 time=timeText(job.report.get("seconds")), name=job.output.GetName(),
                 consistency=consistencyText(job.report),
             )  # fmt: skip

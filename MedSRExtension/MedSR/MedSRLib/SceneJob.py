@@ -96,6 +96,11 @@ class SceneJob:
 
     # What the runner calls, on the main thread.
 
+    def onTick(self) -> None:
+        """Stop the work when its input is gone."""
+        if not self.inputIsThere:
+            self.cancel(_("The input volume was removed from the scene."))
+
     def onEvent(self, event: Any) -> None:
         """A stage, progress or warning."""
         self.state = RUNNING
@@ -105,16 +110,11 @@ class SceneJob:
             self.fraction, self.secondsLeft = event.fraction, event.seconds_left
         elif event.kind == "warning":
             self.warnings.append(event.message)
-        if self.inputIsThere:
-            self._tell(self._progress)
-        else:
-            self.cancel(_("The input volume was removed from the scene."))
+        self._tell(self._progress)
 
     def onLog(self, line: str) -> None:
         """A line of the worker's log."""
         self.log.append(line)
-        if not self.inputIsThere:
-            self.cancel(_("The input volume was removed from the scene."))
 
     def onResult(self, event: Any) -> None:
         """Load the files into the scene, all or nothing."""

@@ -51,6 +51,8 @@ class LayoutManager:
 
     def setLayout(self, layout):
         self.layout = layout
+        if layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView:
+            return
         if not self._node.IsLayoutDescription(layout):
             raise ValueError(f"there is no layout {layout}")
         for view in ET.fromstring(self._node.GetLayoutDescription(layout)).iter("view"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 from PySide6 import QtCore, QtGui, QtWidgets
 
 # Virtual methods of layouts and widgets that C++ calls: they stay methods.
@@ -26,6 +29,7 @@ def install() -> None:
     """Give all QObject classes property attributes; a second call changes nothing."""
     if hasattr(QtCore.QObject, "className"):
         return
+    _keepConstantsAlive()
     for module in (QtCore, QtGui, QtWidgets):
         for name in dir(module):
             cls = getattr(module, name)
@@ -35,6 +39,13 @@ def install() -> None:
     QtCore.QObject.name = property(
         lambda self: self.property("objectName"), lambda self, value: self.setProperty("objectName", value)
     )
+
+
+def _keepConstantsAlive() -> None:
+    """Stop PySide6 6.12 from freeing None: below Python 3.12, where it is mortal, each void call takes a reference."""
+    if sys.version_info < (3, 12):
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
 def _addProperties(cls) -> None:

@@ -19,7 +19,6 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import slicer
 import slicer.util
 from PySide6 import QtCore, QtGui, QtWidgets
-
 from qthost import application, flavour, slicerpython, widgets
 
 _UNUSED_WIDGETS = (

@@ -96,7 +96,7 @@ def parameterNodeWrapper(cls):
         kind, checks = (hint.__origin__, hint.__metadata__) if hasattr(hint, "__metadata__") else (hint, ())
         setattr(cls, name, _parameter(name, kind, checks))
     cls.parameterTypes = hints
-    defaults = {name: None for name in hints}
+    defaults = dict.fromkeys(hints)
     defaults.update({name: value for name, value in _defaults(cls).items() if name in hints})
     cls.parameterDefaults = defaults
     for method in (_init, getValue, setValue, connectGui, disconnectGui):

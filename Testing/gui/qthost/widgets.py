@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 Property, Signal = QtCore.Property, QtCore.Signal
 
 
-class ctkCollapsibleButton(QtWidgets.QWidget):  # noqa: N801
+class ctkCollapsibleButton(QtWidgets.QWidget):
     """A titled section that folds."""
 
     contentsCollapsed = Signal(bool)
@@ -49,7 +49,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):  # noqa: N801
     collapsed = Property(bool, lambda self: self._collapsed, setCollapsed)
 
 
-class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
+class ctkSliderWidget(QtWidgets.QWidget):
     """A slider with a number beside it."""
 
     valueChanged = Signal(float)
@@ -95,7 +95,7 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     )
 
 
-class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
+class qMRMLWidget(QtWidgets.QWidget):
     """A widget with a scene, which it hands on to those that the .ui file connects."""
 
     mrmlSceneChanged = Signal(object)
@@ -107,7 +107,7 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
         self.mrmlSceneChanged.emit(scene)
 
 
-class qMRMLNodeComboBox(QtWidgets.QComboBox):  # noqa: N801
+class qMRMLNodeComboBox(QtWidgets.QComboBox):
     """Lists the nodes of the scene; it has none before the scene was handed on."""
 
     currentNodeChanged = Signal(object)

@@ -1,0 +1,266 @@
+"""Every control of the panel, both ways, with the project's own .ui file."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import slicer
+
+UI = Path(__file__).resolve().parents[2] / "MedSRExtension/MedSR/Resources/UI/MedSR.ui"
+
+# Parameter -> (widget, how to change the widget, value of the parameter then, value to set on the parameter,
+#               how to read the widget)
+NUMBERS = {
+    "spacingX": "spacingXSpinBox",
+    "spacingY": "spacingYSpinBox",
+    "spacingZ": "spacingZSpinBox",
+    "sliceThickness": "thicknessSpinBox",
+    "memoryLimitGB": "memorySpinBox",
+    "fade": "fadeSlider",
+}
+CHECKS = {
+    "differenceMap": "differenceCheckBox",
+    "residualMap": "residualCheckBox",
+    "consistency": "consistencyCheckBox",
+    "keepWarm": "keepWarmCheckBox",
+}
+TEXTS = {"interpreterPath": "interpreterLineEdit", "wheelFolder": "wheelLineEdit"}
+NODES = {"inputVolume": "inputSelector", "outputVolume": "outputSelector", "referenceVolume": "referenceSelector"}
+COMBOS = {
+    "target": "targetCombo",
+    "profile": "profileCombo",
+    "model": "modelCombo",
+    "mode": "modeCombo",
+    "modality": "modalityCombo",
+    "sliceAxis": "axisCombo",
+    "device": "deviceCombo",
+    "precision": "precisionCombo",
+}
+
+
+@pytest.mark.parametrize(("name", "widget"), NUMBERS.items())
+def test_numbers_go_both_ways(ui, parameters, name, widget):
+    box = getattr(ui, widget)
+    box.setValue(0.75)
+    assert parameters.getValue(name) == pytest.approx(0.75, abs=0.06)
+    parameters.setValue(name, 0.5)
+    assert box.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("name", "widget"), CHECKS.items())
+def test_check_boxes_go_both_ways(ui, parameters, name, widget):
+    box = getattr(ui, widget)
+    before = parameters.getValue(name)
+    assert box.checked == before
+    box.click()
+    assert parameters.getValue(name) is not before
+    parameters.setValue(name, before)
+    assert box.checked == before
+
+
+@pytest.mark.parametrize(("name", "widget"), TEXTS.items())
+def test_texts_go_both_ways(ui, parameters, name, widget):
+    line = getattr(ui, widget)
+    line.setText("/some/where")
+    assert parameters.getValue(name) == "/some/where"
+    parameters.setValue(name, "/else/where")
+    assert line.text == "/else/where"
+
+
+@pytest.mark.parametrize(("name", "widget"), NODES.items())
+def test_selectors_go_both_ways(ui, parameters, make_volume, name, widget):
+    first, second = make_volume("First"), make_volume("Second")
+    selector = getattr(ui, widget)
+    selector.setCurrentNode(second)
+    assert parameters.getValue(name) is second
+    parameters.setValue(name, first)
+    assert selector.currentNode() is first
+
+
+@pytest.mark.parametrize(("name", "widget"), COMBOS.items())
+def test_combo_boxes_go_both_ways(module, ui, parameters, name, widget):
+    combo = getattr(ui, widget)
+    binding = next(b for b in module.widget.panel._combos if b.name == name)
+    assert combo.count == len(binding.values) > 1
+    for index, value in enumerate(binding.values):
+        combo.setCurrentIndex(index)
+        assert parameters.getValue(name) == value
+    for index, value in enumerate(binding.values):
+        parameters.setValue(name, value)
+        assert combo.currentIndex == index
+    parameters.setValue(name, "of another version")
+    assert combo.currentIndex == 0
+
+
+def test_every_parameter_has_a_control_and_every_control_is_tested(module, parameters):
+    tested = {*NUMBERS, *CHECKS, *TEXTS, *NODES, *COMBOS}
+    known = getattr(type(parameters), "allParameters", None) or type(parameters).parameterTypes
+    assert tested == set(known)
+    bound = {
+        p.find("string").text for p in ET.parse(UI).getroot().iter("property") if p.get("name") == "SlicerParameterName"
+    }
+    assert bound == tested - set(COMBOS)
+
+
+def test_every_control_has_a_tooltip_and_a_place_in_the_tab_order(ui):
+    root = ET.parse(UI).getroot()
+    stops = [stop.text for stop in root.iter("tabstop")]
+    assert len(stops) == len(set(stops)) > 20
+    for name in stops:
+        assert getattr(ui, name).toolTip, name
+    kinds = (
+        "QComboBox",
+        "QDoubleSpinBox",
+        "QCheckBox",
+        "QPushButton",
+        "QLineEdit",
+        "qMRMLNodeComboBox",
+        "ctkSliderWidget",
+    )
+    controls = {w.get("name") for w in root.iter("widget") if w.get("class") in kinds}
+    assert controls <= set(stops)
+
+
+def test_unknown_widget_classes_and_properties_raise(module, tmp_path):
+    import qt
+
+    text = UI.read_text(encoding="utf-8")
+    for wrong, error in (
+        (text.replace('class="QProgressBar"', 'class="qMRMLThreeDWidget"'), NotImplementedError),
+        (text.replace('<property name="readOnly">', '<property name="readsOnly">'), AttributeError),
+        (text.replace("<receiver>inputSelector", "<receiver>inputSelect"), RuntimeError),
+    ):
+        assert wrong != text
+        path = tmp_path / "wrong.ui"
+        path.write_text(wrong, encoding="utf-8")
+        with pytest.raises(error):
+            qt.QUiLoader().load(qt.QFile(str(path)))
+
+
+def test_choices_are_saved_with_the_scene_and_restored(module, parameters, a_volume, tmp_path):
+    parameters.target, parameters.model, parameters.differenceMap = "spacing", "lanczos", True
+    parameters.spacingX = 0.65
+    parameters.inputVolume = a_volume
+    a_volume.AddDefaultStorageNode(str(tmp_path / "head.nrrd"))
+    a_volume.GetStorageNode().WriteData(a_volume)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    assert module.widget._parameterNode.target == "isotropic"
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Import()
+    module.widget.exit()
+    module.widget.enter()
+    again = module.widget._parameterNode
+    assert (again.target, again.model, again.differenceMap) == ("spacing", "lanczos", True)
+    assert again.spacingX == pytest.approx(0.65)
+    assert again.inputVolume.GetName() == a_volume.GetName()
+    ui = module.widget.ui
+    assert ui.targetCombo.currentText == "Custom spacing"
+    assert ui.modelCombo.currentText == "lanczos"
+
+
+def test_the_input_line_says_what_the_volume_is(ui, a_volume, settle):
+    settle()
+    text = ui.inputInfoLabel.text
+    for part in ("24 x 20 x 10", "0.9 x 0.9 x 3 mm", "MR (guessed)", "axial", "3 mm along z"):
+        assert part in text
+    assert not ui.inputWarningLabel.text
+
+
+def test_warnings_about_the_input(ui, parameters, make_volume, settle):
+    import numpy as np
+
+    parameters.inputVolume = make_volume("Photo", (20, 20, 20), (1, 1, 1), np.uint8)
+    settle()
+    assert "8 bits" in ui.inputWarningLabel.text
+    assert "isotropic" in ui.inputWarningLabel.text
+    assert parameters.target == "x2"
+
+
+def test_ct_is_recognised(ui, parameters, make_volume, settle):
+    import slicer.util
+
+    node = make_volume("CT")
+    slicer.util.arrayFromVolume(node)[:] -= 1000
+    slicer.util.arrayFromVolumeModified(node)
+    parameters.inputVolume = node
+    settle()
+    assert "CT (guessed)" in ui.inputInfoLabel.text
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("isotropic", "24 x 20 x 33"),
+        ("x2", "48 x 40 x 20"),
+        ("x2-in-plane", "48 x 40 x 10"),
+        ("spacing", "43 x 36 x 60"),
+    ],
+)
+def test_presets_show_what_they_make(ui, parameters, a_volume, settle, target, text):
+    parameters.target = target
+    parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
+    settle()
+    assert text in ui.previewLabel.text
+    assert "memory" in ui.previewLabel.text
+    assert ui.applyButton.enabled
+    assert ui.spacingWidget.isVisibleTo(ui.targetSection) == (target == "spacing")
+
+
+def test_reference_preset_needs_a_volume(ui, parameters, a_volume, make_volume, settle):
+    parameters.target = "reference"
+    settle()
+    assert ui.referenceSelector.isVisibleTo(ui.targetSection)
+    assert not ui.applyButton.enabled
+    assert "grid" in ui.applyButton.toolTip
+    fine = make_volume("Fine", (30, 40, 48), (0.45, 0.45, 1.0))
+    parameters.referenceVolume = fine
+    settle()
+    assert "48 x 40 x 30" in ui.previewLabel.text
+    assert ui.applyButton.enabled
+
+
+def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, a_volume, settle):
+    parameters.target = "spacing"
+    parameters.spacingX = parameters.spacingY = parameters.spacingZ = 10
+    settle()
+    assert not ui.applyButton.enabled
+    assert "nothing to super-resolve" in ui.previewWarningLabel.text
+    parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
+    parameters.memoryLimitGB = 0.05
+    settle()
+    assert not ui.applyButton.enabled
+    assert "memory" in ui.previewWarningLabel.text
+
+
+def test_models_are_described_with_limits_and_licence(ui, parameters, a_volume, settle):
+    parameters.model = "lanczos"
+    settle()
+    for part in ("sinc", "rings", "Licence"):
+        assert part in ui.modelInfoLabel.text
+    parameters.model = "auto"
+    settle()
+    assert ui.modelInfoLabel.text.startswith("Now: ")
+
+
+def test_without_a_volume_nothing_can_be_started(ui, settle):
+    settle()
+    assert not ui.applyButton.enabled
+    assert ui.inputInfoLabel.text == "Choose a volume."
+    assert not ui.resultSection.enabled
+
+
+def test_volume_changed_after_it_was_chosen_is_looked_at_again(ui, a_volume, settle):
+    settle()
+    a_volume.SetSpacing(0.9, 0.9, 4.5)
+    settle()
+    assert "4.5 mm along z" in ui.inputInfoLabel.text
+
+
+def test_settings_of_the_person_are_not_touched(module):
+    import qt
+
+    assert "medsr-settings-" in qt.QSettings().fileName()

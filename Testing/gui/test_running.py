@@ -1,0 +1,292 @@
+"""Clicks with a real worker process behind them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+import slicer
+import slicer.util
+
+TORCH_WAS_THERE = "torch" in sys.modules
+
+
+@pytest.fixture(autouse=True)
+def physics_only(module):
+    """Not the shipped network, which takes longer."""
+    module.widget._parameterNode.model = "tikhonov"
+
+
+@pytest.fixture
+def big_volume(make_volume):
+    return make_volume("Big", (60, 90, 90))
+
+
+def volume_names():
+    return sorted(node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+
+
+def start_slow(module, settle):
+    """Click on a job that takes minutes; return when it has told its first stage."""
+    parameters = module.widget._parameterNode
+    parameters.model, parameters.target = "lanczos", "spacing"
+    parameters.spacingX = parameters.spacingY = 0.3
+    parameters.spacingZ = 0.6
+    settle()
+    module.widget.ui.applyButton.click()
+    settle(lambda: module.widget.panel.job.state == "running")
+
+
+def test_click_to_result(module, ui, parameters, a_volume, settle):
+    parameters.differenceMap = True
+    settle()
+    ui.applyButton.click()
+    assert ui.applyButton.text == "Cancel"
+    settle(lambda: not module.widget.panel.isRunning)
+    assert volume_names() == ["Head", "Head SR", "Head SR difference"]
+    assert ui.applyButton.text == "Super-resolve"
+    assert ui.applyButton.enabled
+    assert "Done" in ui.statusLabel.text
+    assert "Reading" in ui.logText.plainText
+    assert ui.resultSection.enabled
+    for name in ("Red", "Green", "Yellow"):
+        composite = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
+        assert composite.GetForegroundVolumeID() == module.widget.panel.job.output.GetID()
+        assert composite.GetBackgroundVolumeID() == a_volume.GetID()
+
+
+def test_two_runs_in_a_row(module, ui, a_volume, settle):
+    settle()
+    for _ in range(2):
+        ui.applyButton.click()
+        settle(lambda: not module.widget.panel.isRunning)
+    assert volume_names() == ["Head", "Head SR", "Head SR_1"]
+
+
+def test_chosen_output_is_filled(module, ui, parameters, a_volume, make_volume, settle):
+    mine = make_volume("Mine", (3, 3, 3))
+    parameters.inputVolume, parameters.outputVolume = a_volume, mine
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert volume_names() == ["Head", "Mine"]
+    assert mine.GetAttribute("MedSR.model") == "tikhonov"
+
+
+def test_cancel_while_running(module, ui, big_volume, settle):
+    start_slow(module, settle)
+    assert ui.applyButton.text == "Cancel"
+    assert ui.progressBar.isVisibleTo(module.parent)
+    assert ui.statusLabel.text
+    pid = module.widget.logic.resolver.runner.workerPid
+    ui.applyButton.click()
+    assert ui.applyButton.text == "Super-resolve"
+    assert not ui.progressBar.isVisibleTo(module.parent)
+    assert volume_names() == ["Big"]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_the_panel_stays_alive_while_a_job_runs(module, ui, parameters, big_volume, settle):
+    start_slow(module, settle)
+    parameters.fade = 0.4
+    ui.profileCombo.setCurrentIndex(2)
+    settle()
+    assert parameters.profile == "box"
+    assert module.widget.panel.isRunning
+    ui.applyButton.click()
+
+
+def test_a_dead_worker_is_told_in_the_panel(module, ui, big_volume, settle):
+    start_slow(module, settle)
+    os.kill(module.widget.logic.resolver.runner.workerPid, signal.SIGKILL)
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "signal 9" in ui.statusLabel.text
+    assert ui.applyButton.enabled
+    assert volume_names() == ["Big"]
+
+
+def test_a_failing_job_is_told_in_the_panel(module, ui, parameters, settle):
+    import numpy as np
+
+    flat = slicer.util.addVolumeFromArray(np.full((9, 9, 12), 5, np.float32), name="Flat")
+    parameters.inputVolume = flat
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "constant" in ui.statusLabel.text
+    assert "constant" in ui.logText.plainText
+    assert "color" in ui.statusLabel.styleSheet
+
+
+def test_wrong_interpreter_is_told_and_can_be_mended(module, ui, parameters, a_volume, settle):
+    parameters.interpreterPath = "/no/such/python"
+    settle()
+    ui.applyButton.click()
+    assert "no program" in ui.statusLabel.text
+    assert ui.applyButton.text == "Super-resolve"
+    parameters.interpreterPath = ""
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "Done" in ui.statusLabel.text
+
+
+def test_another_python_is_taken_from_the_environment(module, ui, a_volume, settle, monkeypatch):
+    import sys
+
+    monkeypatch.setenv("MEDSR_PYTHON", sys.executable)
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    # The environment of the tests has medsr on its path or not: either it works, or the panel says what is missing.
+    assert "Done" in ui.statusLabel.text or "medsr" in ui.logText.plainText
+
+
+def test_input_removed_while_running(module, ui, big_volume, settle):
+    start_slow(module, settle)
+    slicer.mrmlScene.RemoveNode(big_volume)
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "removed" in ui.statusLabel.text
+    assert volume_names() == []
+    settle()
+    assert not ui.applyButton.enabled
+
+
+def test_scene_closed_while_running(module, ui, big_volume, settle):
+    start_slow(module, settle)
+    slicer.mrmlScene.Clear(0)
+    settle(lambda: not module.widget.panel.isRunning)
+    assert volume_names() == []
+    assert module.widget._parameterNode is not None
+    settle()
+    assert ui.applyButton.text == "Super-resolve"
+
+
+def test_leaving_the_module_lets_the_job_go_on(module, ui, a_volume, settle):
+    settle()
+    ui.applyButton.click()
+    module.widget.exit()
+    settle(lambda: not module.widget.panel.isRunning)
+    module.widget.enter()
+    assert volume_names() == ["Head", "Head SR"]
+    settle()
+    assert ui.applyButton.enabled
+
+
+def test_reload_while_running_stops_the_worker_and_works_again(module, big_volume, settle):
+    start_slow(module, settle)
+    pid = module.widget.logic.resolver.runner.workerPid
+    module.reload()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    module.widget._parameterNode.model, module.widget._parameterNode.target = "linear", "x2"
+    settle()
+    module.widget.ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "Done" in module.widget.ui.statusLabel.text
+
+
+def test_quitting_while_running_leaves_no_process(module, big_volume, settle):
+    start_slow(module, settle)
+    pid = module.widget.logic.resolver.runner.workerPid
+    module.app.manager.emit("moduleAboutToBeUnloaded", "MedSR")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    module.app.manager.connect("moduleAboutToBeUnloaded(QString)", module.widget._onModuleAboutToBeUnloaded)
+
+
+def test_side_by_side_fade_difference_and_report(module, ui, parameters, a_volume, settle):
+    import numpy as np
+
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    result = module.widget.panel.job.output
+    ui.sideBySideButton.click()
+    for side, node in (("Input", a_volume), ("Result", result)):
+        for orientation in ("Axial", "Coronal"):
+            view = slicer.mrmlScene.GetSingletonNode(f"MedSR{side}{orientation}", "vtkMRMLSliceCompositeNode")
+            assert view.GetBackgroundVolumeID() == node.GetID()
+            assert view.GetLinkedControl()
+    parameters.fade = 0.25
+    red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    assert red.GetForegroundOpacity() == pytest.approx(0.25)
+    assert module.app.layouts.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+    ui.differenceButton.click()
+    difference = result.GetNodeReference("MedSR.difference")
+    assert red.GetForegroundVolumeID() == difference.GetID()
+    display = difference.GetDisplayNode()
+    table = display.GetColorNode()
+    assert table.GetName() == "MedSR difference"
+    assert display.GetLevel() == 0
+    colour = [0.0] * 4
+    table.GetColor(128, colour)
+    assert colour[3] < 0.05
+    # Made without the worker, it is what the worker's own map is.
+    parameters.differenceMap = True
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    made = slicer.util.arrayFromVolume(module.widget.panel.job.maps["difference"])
+    own = slicer.util.arrayFromVolume(difference)
+    inside = (slice(2, -2),) * 3
+    assert np.abs(made - own)[inside].max() <= 1.0  # the result is rounded to whole numbers
+
+    ui.reportButton.click()
+    import qt
+
+    page = module.widget.panel.resultView.dialog.findChild(qt.QTextBrowser, "reportPage")
+    text = page.toPlainText()
+    for part in ("tikhonov", "Deviation from the measured data", "%", "voxels", "medsr", "Not a medical device"):
+        assert part in text
+    module.widget.panel.resultView.close()
+
+
+def test_console_calls(module, a_volume, settle):
+    logic = module.widget.logic
+    sharp = logic.superResolve(a_volume, scale=2, model="linear")
+    assert sharp.GetName() == "Head SR"
+    seen = []
+    job = logic.start(a_volume, spacing=(1, 1, 1), model="linear", completed=lambda job: seen.append(job.output))
+    settle(lambda: job.isFinished)
+    assert seen == [job.output]
+    with pytest.raises(ValueError, match="between 1 and 8"):
+        logic.superResolve(a_volume, scale=99)
+
+
+@pytest.mark.network
+def test_shipped_network_from_the_panel(module, ui, parameters, a_volume, settle):
+    from medsr.catalog import load_catalog
+
+    pytest.importorskip("torch", reason="the shipped network needs torch")
+    networks = [entry.name for entry in load_catalog().values() if entry.needs_torch and "MR" in entry.modalities]
+    if not networks:
+        pytest.skip("no network for MR is shipped yet")
+    parameters.model = "auto"
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning, seconds=200)
+    assert "Done" in ui.statusLabel.text, ui.statusLabel.text
+    assert module.widget.panel.job.output.GetAttribute("MedSR.model") in networks
+    assert "torch" not in {name.partition(".")[0] for name in sys.modules} or TORCH_WAS_THERE
+
+
+def test_the_modules_own_self_test(module):
+    test = module.python.MedSRTest()
+    test.messageDelay = 1
+    test.runTest()
+
+
+def test_a_network_is_never_installed_by_tests(module, ui, parameters, a_volume, settle, monkeypatch):
+    from MedSRLib.Errors import InstallError
+
+    entry = type("Entry", (), {"needs_torch": True, "name": "some-network"})()
+    monkeypatch.setattr(module.widget.logic.installLogic, "missing", lambda: ["torch>=2.8"])
+    with pytest.raises(InstallError, match="torch"):
+        module.widget.logic._installIfNeeded(entry)
+    monkeypatch.setenv("MEDSR_PYTHON", "/some/python")
+    module.widget.logic._installIfNeeded(entry)
