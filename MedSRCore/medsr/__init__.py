@@ -30,7 +30,17 @@ _HOMES = {
     "write_volume": "medsr.io",
 }
 
-__all__ = [*_HOMES, "__version__"]
+__all__ = [
+    "Geometry",
+    "Result",
+    "UpscaleOptions",
+    "Volume",
+    "__version__",
+    "load_catalog",
+    "read_volume",
+    "super_resolve",
+    "write_volume",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,8 +17,7 @@ from medsr.jobs import Progress
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
 
-if TYPE_CHECKING:
-    Image = Volume | sitk.Image | str | Path | NDArray[np.generic]
+Image: TypeAlias = "Volume | sitk.Image | str | Path | NDArray[np.generic]"
 
 
 def super_resolve(
@@ -59,9 +58,7 @@ def super_resolve(
     return run_pipeline(to_volume(image, affine, space, series), chosen, progress, reference=reference, maps=maps)
 
 
-def to_volume(
-    image: Image, affine: ArrayLike | None = None, space: str = "LPS", series: str | None = None
-) -> Volume:
+def to_volume(image: Image, affine: ArrayLike | None = None, space: str = "LPS", series: str | None = None) -> Volume:
     """A Volume of whatever `super_resolve` accepts."""
     if isinstance(image, Volume):
         return image

@@ -62,6 +62,7 @@ class CatalogEntry:
 
     @property
     def needs_torch(self) -> bool:
+        """True for networks."""
         return self.kind == "network"
 
     @property
@@ -104,7 +105,7 @@ BUILT_IN = (
         limits="Adds no detail; rings at sharp edges.",
     ),
     CatalogEntry(
-        "tikhonov", "Deconvolution with the known slice profile (Tikhonov): physics only, no learning.", "deconvolution",
+        "tikhonov", "Deconvolution with the known slice profile (Tikhonov): physics, no learning.", "deconvolution",
         limits="Amplifies noise; only as right as the slice thickness it is told.", smoothness=0.01,
     ),
 )  # fmt: skip
@@ -139,7 +140,7 @@ def find_model(name: str) -> CatalogEntry:
 def _read_bundle(metadata: Path) -> CatalogEntry:
     try:
         data = json.loads(metadata.read_text(encoding="utf-8"))
-        card = data["medsr"]
+        card: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["medsr"].items()}
         return CatalogEntry(
             name=data["name"],
             summary=data["description"],
@@ -148,7 +149,7 @@ def _read_bundle(metadata: Path) -> CatalogEntry:
             licence=data["copyright"],
             training_data=data["data_source"],
             folder=metadata.parent.parent,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in card.items()},
+            **card,
         )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"The bundle at {metadata.parent.parent} has unreadable metadata: {error!r}.") from error

@@ -73,6 +73,7 @@ class AxisSampling:
 
     @property
     def first_centre(self) -> float:
+        """Position of the first sample in fine voxels; without an `offset`, the outer edges of both grids meet."""
         return (self.factor - 1) / 2 if self.offset is None else self.offset
 
     @property
@@ -148,7 +149,8 @@ def _multiply(volume: FloatArray, axis: int, matrix: FloatArray) -> FloatArray:
     after = int(np.prod(shape[axis + 1 :], dtype=np.int64))
     flat = np.ascontiguousarray(volume).reshape(before, shape[axis], after)
     out = np.matmul(matrix, flat) if after > 1 else (flat[:, :, 0] @ matrix.T)[:, :, None]
-    return out.reshape(*shape[:axis], matrix.shape[0], *shape[axis + 1 :])
+    result: FloatArray = out.reshape(*shape[:axis], matrix.shape[0], *shape[axis + 1 :])
+    return result
 
 
 @dataclass(frozen=True)
@@ -180,10 +182,12 @@ class Acquisition:
 
     @property
     def fine_shape(self) -> tuple[int, ...]:
+        """Shape of the fine array, z, y, x."""
         return tuple(axis.n_fine for axis in self.axes)
 
     @property
     def coarse_shape(self) -> tuple[int, ...]:
+        """Shape of the sampled array, z, y, x."""
         return tuple(axis.n_coarse for axis in self.axes)
 
     @property

@@ -86,9 +86,8 @@ class Geometry:
         spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         if (spacing < 1e-9).any():
             raise InputError("The affine is singular: an axis has no length. Correct the header of the file.")
-        return cls(
-            _three_ints(size_xyz), _three(spacing), _three(matrix[:3, 3]), tuple((matrix[:3, :3] / spacing).ravel().tolist())
-        )
+        direction = tuple((matrix[:3, :3] / spacing).ravel().tolist())
+        return cls(_three_ints(size_xyz), _three(spacing), _three(matrix[:3, 3]), direction)
 
     @property
     def affine(self) -> Floats:
@@ -101,7 +100,8 @@ class Geometry:
     @property
     def affine_ras(self) -> Floats:
         """As `affine`, in RAS millimetres (NIfTI, 3D Slicer)."""
-        return _LPS_FROM_RAS @ self.affine
+        affine: Floats = _LPS_FROM_RAS @ self.affine
+        return affine
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]:
@@ -111,15 +111,19 @@ class Geometry:
 
     @property
     def voxels(self) -> int:
+        """Number of voxels."""
         return math.prod(self.size_xyz)
 
     def to_patient(self, index_xyz: ArrayLike) -> Floats:
         """Patient position of (fractional) voxel indices, shape ``(..., 3)``."""
-        return np.asarray(index_xyz, dtype=float) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        point: Floats = np.asarray(index_xyz, dtype=float) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return point
 
     def to_index(self, point_mm: ArrayLike) -> Floats:
         """(Fractional) voxel index of patient positions, shape ``(..., 3)``."""
-        return (np.asarray(point_mm, dtype=float) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        from_first = np.asarray(point_mm, dtype=float) - self.affine[:3, 3]
+        index: Floats = from_first @ np.linalg.inv(self.affine[:3, :3]).T
+        return index
 
     def with_grid(self, spacing_xyz_mm: Sequence[float], size_xyz: Sequence[int]) -> Geometry:
         """A grid of another spacing whose first outer corner is where this grid's is.

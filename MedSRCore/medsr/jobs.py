@@ -32,13 +32,14 @@ class JobSpec:
 
     input: str
     output: str
-    options: UpscaleOptions = UpscaleOptions()
+    options: UpscaleOptions = field(default_factory=UpscaleOptions)
     overwrite: bool = False
     series: str | None = None
     report: str | None = None
     maps: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
+        """The job as one line that `from_json` reads."""
         data = {**dataclasses.asdict(self), "options": self.options.to_dict(), "maps": dict(self.maps)}
         return json.dumps(data)
 
@@ -61,6 +62,7 @@ class Event:
     kind: ClassVar[str] = ""
 
     def to_json(self) -> str:
+        """The event as one line that `parse_event` reads."""
         return json.dumps({"kind": self.kind, **dataclasses.asdict(self)})
 
 
@@ -146,10 +148,12 @@ class Progress:
             raise CancelledError("Stopped; nothing was written.")
 
     def stage(self, name: str) -> None:
+        """Say that another part of the work begins; may raise CancelledError, as `check`."""
         self.check()
         self._emit(StageEvent(name))
 
     def warn(self, message: str) -> None:
+        """Pass on what a person should know."""
         self._emit(WarningEvent(message))
 
     def at(self, fraction: float) -> None:

@@ -35,6 +35,7 @@ class Normalisation:
 
     @property
     def span(self) -> float:
+        """Intensities between normalised 0 and 1."""
         return self.high - self.low
 
     def apply(self, array: NDArray[np.floating]) -> NDArray[np.float32]:

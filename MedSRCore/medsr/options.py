@@ -40,7 +40,9 @@ class UpscaleOptions:
     mode: str = _option("auto", "3d (volumetric), 2d (slice by slice) or auto", choices=("auto", "3d", "2d"))
     slice_axis: str = _option("auto", "axis across the slices: x, y, z or auto", choices=("auto", "x", "y", "z"))
     slice_thickness: float | None = _option(None, "width of the slice profile in mm; default: header, else spacing")
-    profile: str = _option("auto", "shape of the slice profile: gaussian, box or auto", choices=("auto", "gaussian", "box"))
+    profile: str = _option(
+        "auto", "shape of the slice profile: gaussian, box, auto", choices=("auto", "gaussian", "box")
+    )
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     memory: str | None = _option(None, "memory the job may use, e.g. 6GB; default: what is free")
     dtype: str = _option("same", "voxel type of the output; same rounds to the input's type", choices=DTYPES)
@@ -57,8 +59,8 @@ class UpscaleOptions:
             raise InvalidValueError(f"Give one target, not {len(given)}: {', '.join('--' + n for n in given)}.")
         if self.scale and not all(MIN_FACTOR <= f <= MAX_FACTOR for f in self.scale):
             raise InvalidValueError(
-                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, got {', '.join(f'{f:g}' for f in self.scale)}. "
-                "To make a volume coarser, give --spacing."
+                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, "
+                f"got {', '.join(f'{f:g}' for f in self.scale)}. To make a volume coarser, give --spacing."
             )
         if self.slice_thickness is not None and not (math.isfinite(self.slice_thickness) and self.slice_thickness > 0):
             raise InvalidValueError(f"The slice thickness must be a positive number of mm, got {self.slice_thickness}.")

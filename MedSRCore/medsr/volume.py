@@ -113,7 +113,8 @@ class Volume:
             bad = int(array.size - np.count_nonzero(np.isfinite(array)))
             if bad:
                 raise InputError(
-                    f"{bad} of {array.size} voxels are NaN or infinite. Replace them first, for example with numpy.nan_to_num."
+                    f"{bad} of {array.size} voxels are NaN or infinite. Replace them first, for example with "
+                    "numpy.nan_to_num."
                 )
         if array.min() == array.max():
             raise InputError(f"Every voxel is {array.flat[0]}: a constant image has nothing to sharpen.")

@@ -57,7 +57,9 @@ def run(code):
 
 
 def test_importing_medsr_loads_nothing_heavy():
-    code = "import sys, medsr; print([m for m in ('torch', 'SimpleITK', 'scipy', 'monai', 'numpy') if m in sys.modules])"
+    code = (
+        "import sys, medsr; print([m for m in ('torch', 'SimpleITK', 'scipy', 'monai', 'numpy') if m in sys.modules])"
+    )
     assert run(code).strip() == "[]"
 
 

@@ -61,7 +61,7 @@ def test_enlarging_by_two_moves_the_origin_a_quarter_voxel():
 )
 def test_other_grid_keeps_the_first_outer_corner(angles, spacing, factors):
     coarse = Geometry((5, 6, 7), spacing, (10.0, -20.0, 30.0), tuple(rotation(angles).ravel()))
-    fine = coarse.with_grid([s / f for s, f in zip(spacing, factors)], (9, 9, 9))
+    fine = coarse.with_grid([s / f for s, f in zip(spacing, factors, strict=True)], (9, 9, 9))
     np.testing.assert_allclose(fine.to_patient((-0.5,) * 3), coarse.to_patient((-0.5,) * 3), atol=1e-9)
     # The design's formula: A_fine = A_coarse [diag(1/r), -(0.5 - 0.5/r)].
     local = np.eye(4)

@@ -27,7 +27,9 @@ def image_file(tmp_path):
 
 def job(image_file, **changes):
     output = image_file.with_name("out.nrrd")
-    return JobSpec(**{"input": str(image_file), "output": str(output), "options": UpscaleOptions(model="tikhonov"), **changes})
+    return JobSpec(
+        **{"input": str(image_file), "output": str(output), "options": UpscaleOptions(model="tikhonov"), **changes}
+    )
 
 
 def serve(lines):

@@ -44,7 +44,7 @@ BLOBS_MM = np.array([[14.0, 15.0, 16.0], [30.0, 16.0, 30.0], [16.0, 32.0, 31.0],
 def blob_phantom(size=(46, 44, 24), spacing=(1.0, 1.0, 2.0)):
     """Smooth blobs at known places of the grid's own millimetres, on an oblique grid; with their patient positions."""
     geometry = Geometry(size, spacing, (-31.0, 12.0, 55.0), oblique_direction())
-    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(size[::-1], spacing[::-1])], indexing="ij")
+    z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(size[::-1], spacing[::-1], strict=True)], indexing="ij")
     array = np.zeros(geometry.shape_zyx, dtype=np.float32)
     for bx, by, bz in BLOBS_MM:
         array += 1000 * np.exp(-((x - bx) ** 2 + (y - by) ** 2 + (z - bz) ** 2) / (2 * 2.5**2))
@@ -64,7 +64,7 @@ def test_blobs_stay_where_they_are_in_the_patient(model, scale):
     volume, blobs = blob_phantom()
     result = super_resolve(volume, UpscaleOptions(scale=scale, model=model, device="cpu"))
     assert result.volume.geometry.size_xyz == tuple(
-        int(n * f + 0.5) for n, f in zip(volume.geometry.size_xyz, scale)
+        int(n * f + 0.5) for n, f in zip(volume.geometry.size_xyz, scale, strict=True)
     )
     for blob in blobs:
         assert np.linalg.norm(centroid(result.volume, blob) - centroid(volume, blob)) < 0.02
@@ -151,7 +151,11 @@ def test_bspline_is_the_cubic_spline_of_simpleitk():
     volume, _ = blob_phantom()
     fine = super_resolve(volume, UpscaleOptions(scale=2, model="bspline")).volume
     reference = sitk.Resample(
-        sitk.ZeroFluxNeumannPad(volume.to_sitk(), [4] * 3, [4] * 3), fine.to_sitk(), sitk.Transform(), sitk.sitkBSpline, 0.0
+        sitk.ZeroFluxNeumannPad(volume.to_sitk(), [4] * 3, [4] * 3),
+        fine.to_sitk(),
+        sitk.Transform(),
+        sitk.sitkBSpline,
+        0.0,
     )
     np.testing.assert_allclose(fine.array, sitk.GetArrayFromImage(reference), atol=0.02)
 
@@ -197,9 +201,7 @@ def test_maps_show_what_was_changed():
     volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 3, 1.0]))
     result = super_resolve(volume, UpscaleOptions(model="tikhonov"), maps=("difference", "residual"))
     linear = super_resolve(volume, UpscaleOptions(model="linear"))
-    np.testing.assert_allclose(
-        result.maps["difference"].array, result.volume.array - linear.volume.array, atol=1e-2
-    )
+    np.testing.assert_allclose(result.maps["difference"].array, result.volume.array - linear.volume.array, atol=1e-2)
     acquisition = Acquisition.from_factors(result.volume.array.shape, (3, 1, 1))
     again = acquisition.forward(result.volume.array.astype(np.float64)) - volume.array
     np.testing.assert_allclose(result.maps["residual"].array, again, atol=1e-2)

@@ -41,7 +41,7 @@ def test_planar_images_are_not_enlarged_across_their_plane():
 def test_any_factor_per_axis(scale):
     target = resolve_target(THICK, UpscaleOptions(scale=scale))
     np.testing.assert_allclose(target.factors_xyz, scale)
-    assert target.output.size_xyz == tuple(int(n * f + 0.5) for n, f in zip(THICK.size_xyz, scale))
+    assert target.output.size_xyz == tuple(int(n * f + 0.5) for n, f in zip(THICK.size_xyz, scale, strict=True))
     np.testing.assert_allclose(target.output.to_patient((-0.5,) * 3), THICK.to_patient((-0.5,) * 3))
 
 

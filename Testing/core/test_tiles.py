@@ -125,7 +125,7 @@ def test_tiled_equals_whole(refiner, factors):
         return engine(tile)
 
     counting.device = "cpu"
-    arguments = dict(halo=refiner.halo, multiple=FOLD, smoothness=0.01, progress=lambda fraction: None)
+    arguments = {"halo": refiner.halo, "multiple": FOLD, "smoothness": 0.01, "progress": lambda fraction: None}
     whole = refine_volume(coarse, acquisition, counting, tile_voxels=1e9, **arguments)
     assert len(tiles) == 1
     tiled = refine_volume(coarse, acquisition, counting, tile_voxels=46.0**dims, **arguments)
@@ -157,7 +157,7 @@ def test_falls_back_to_smaller_tiles_when_memory_runs_out(refiner):
         return engine(tile)
 
     poor.device = "poor"
-    arguments = dict(halo=refiner.halo, multiple=FOLD, smoothness=0.01, progress=lambda fraction: None)
+    arguments = {"halo": refiner.halo, "multiple": FOLD, "smoothness": 0.01, "progress": lambda fraction: None}
     result = refine_volume(coarse, acquisition, poor, tile_voxels=1e9, **arguments)
     assert refused
     whole = refine_volume(coarse, acquisition, engine, tile_voxels=1e9, **arguments)

@@ -1,0 +1,1 @@
+"""From a volume and what is asked of it to the sharper volume."""

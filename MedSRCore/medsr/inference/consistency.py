@@ -6,6 +6,7 @@ acquisition is blind. In noisy data the difference is mostly noise, which must n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +92,7 @@ def _add_back(fine: Array, residual: Array, acquisition: Acquisition) -> None:
     """``x += P r``, slab by slab along the first axis."""
     inverses = acquisition.inverses(SMOOTHNESS)
     first = inverses.pop(0, None)
-    depth = max(1, int(_SLAB_VOXELS / max(np.prod(fine.shape[1:]), 1)))
+    depth = max(1, int(_SLAB_VOXELS / max(math.prod(fine.shape[1:]), 1)))
     for start in range(0, fine.shape[0], depth):
         rows = slice(start, start + depth)
         slab = residual[rows] if first is None else apply_along(residual, {0: first[rows].astype(np.float32)})

@@ -132,7 +132,7 @@ class OpenVinoEngine:
 
 
 def choose_device(asked: str) -> str:
-    """"cpu" or "cuda:N" for what was asked.
+    """The device for what was asked, "cpu" or "cuda:N".
 
     Raises:
         InvalidValueError: CUDA was asked for and is not there.
@@ -156,4 +156,3 @@ def free_bytes(device: str) -> int:
     """Memory that is free on a CUDA device."""
     free, _total = torch.cuda.mem_get_info(torch.device(device))
     return int(free)
-

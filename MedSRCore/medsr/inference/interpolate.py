@@ -41,7 +41,7 @@ def interpolate(
     if method == "bspline":
         # Decompose once, not once per chunk.
         padded = sitk.BSplineDecomposition(padded, 3)
-        interpolator = sitk.sitkBSplineResamplerOrder3 if hasattr(sitk, "sitkBSplineResamplerOrder3") else sitk.sitkBSplineResampler
+        interpolator = getattr(sitk, "sitkBSplineResamplerOrder3", sitk.sitkBSplineResampler)
     else:
         interpolator = INTERPOLATORS[method]
     outside = float(array.min())
@@ -62,7 +62,7 @@ def interpolate(
 
 
 def _blank_outside(result: Array, source: Geometry, target: Geometry, value: float) -> None:
-    """Set voxels whose centres lie beyond the outer faces of `source`; the border only continues the last half voxel."""
+    """Set voxels whose centres lie beyond the outer faces of `source`: the border continues the last half voxel."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in target.size_xyz])).reshape(3, -1).T
     index = source.to_index(target.to_patient(corners))
     size = np.array(source.size_xyz)

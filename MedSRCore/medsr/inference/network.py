@@ -1,4 +1,4 @@
-"""Enlarging one channel with a network of the catalog: axes in its order, intensities on its scale, memory in its bounds."""
+"""Enlarging one channel with a network: axes in its order, intensities on its scale, memory in its bounds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry
-from medsr.degradation import Acquisition, AxisSampling, apply_along
+from medsr.degradation import Acquisition, AxisSampling, Profile, apply_along
 from medsr.errors import ResourceError
 from medsr.inference.engines import TileEngine, build_engine, choose_device, free_bytes, load_network
 from medsr.inference.plan import Plan
 from medsr.inference.refine import refine_volume
 from medsr.models.profile_refiner import FOLD, acquisition_condition, canonical_axes
-from medsr.degradation import Profile
 from medsr.normalisation import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,8 @@ class NetworkEnlarger:
     def _tile_voxels(self, entry: CatalogEntry) -> float:
         """Voxels of the largest tile that the memory allows."""
         channels = float(entry.network["options"]["channels"])
-        per_voxel = BYTES_PER_FEATURE * (channels / FOLD ** int(entry.network["spatial_dims"]) * _FEATURE_COPIES + 4)
+        folded = float(FOLD ** int(entry.network["spatial_dims"]))
+        per_voxel = BYTES_PER_FEATURE * (channels / folded * _FEATURE_COPIES + 4)
         kind = self._device.partition(":")[0]
         if kind == "cuda":
             return min(0.6 * free_bytes(self._device) / per_voxel, _LARGEST_TILE["cuda"])

@@ -192,8 +192,8 @@ def _decide_model(
         dims = _dims_for(entry, options.mode, thin)
         if entry.needs_torch and modality not in entry.modalities:
             raise ModelError(
-                f"{entry.name} is for {' and '.join(entry.modalities)}, this volume is {modality}. Choose another model "
-                f"(`medsr models`), or give --modality {entry.modalities[0]} if the volume was recognised wrongly."
+                f"{entry.name} is for {' and '.join(entry.modalities)}, this volume is {modality}. Choose another "
+                f"model (`medsr models`), or give --modality {entry.modalities[0]} if it was recognised wrongly."
             )
         decisions.append(f"Model: {entry.name}, as asked.")
     else:
@@ -202,7 +202,7 @@ def _decide_model(
         shape = "slice by slice" if dims == 2 else "volumetric"
         reason = f"fewer than {MIN_SLICES_3D} slices" if thin and options.mode == "auto" else shape
         decisions.append(f"Model: {entry.name}, chosen for {modality}, {reason}.")
-    low, high = entry.factors
+    high = entry.factors[1]
     largest = max(target.factors_xyz)
     if entry.needs_torch and not largest <= high * 1.01:
         warnings.append(f"{entry.name} was trained for factors up to {high:g}; {largest:.3g} is asked.")
@@ -221,8 +221,8 @@ def _dims_for(entry: CatalogEntry, mode: str, thin: bool) -> int:
         dims = entry.spatial_dims[0]
         if dims == 3 and thin:
             raise ModelError(
-                f"{entry.name} is volumetric and needs at least {MIN_SLICES_3D} voxels along each axis. Use a 2D model, "
-                "or --model auto."
+                f"{entry.name} is volumetric and needs at least {MIN_SLICES_3D} voxels along each axis. Use a 2D "
+                "model, or --model auto."
             )
         return dims
     return 2 if thin else 3
@@ -233,7 +233,10 @@ def _automatic_model(modality: str, dims: int) -> CatalogEntry:
     fitting = [
         entry
         for entry in load_catalog().values()
-        if entry.kind == "network" and not entry.perceptual and modality in entry.modalities and dims in entry.spatial_dims
+        if entry.kind == "network"
+        and not entry.perceptual
+        and modality in entry.modalities
+        and dims in entry.spatial_dims
     ]
     # The most specialised one: made for fewer modalities.
     return min(fitting, key=lambda e: (len(e.modalities), e.name)) if fitting else find_model("tikhonov")
@@ -261,6 +264,6 @@ def check_memory(plan: Plan, limit: int) -> None:
     needed = plan.estimate()["memory_bytes"]
     if needed > limit:
         raise InvalidValueError(
-            f"The target of {plan.target.output.describe()} needs about {needed / 1e9:.1f} GB, {limit / 1e9:.1f} GB may be "
-            "used. Ask for a coarser target, crop the volume, or raise --memory."
+            f"The target of {plan.target.output.describe()} needs about {needed / 1e9:.1f} GB, {limit / 1e9:.1f} GB "
+            "may be used. Ask for a coarser target, crop the volume, or raise --memory."
         )

@@ -111,8 +111,7 @@ def _rows(partial: Array, axis: int, inverse: Array | None, span: Span) -> Array
         index = [slice(None)] * partial.ndim
         index[axis] = span.outer_slice
         return partial[tuple(index)]
-    result: Array = apply_along(partial, {axis: inverse[span.outer_slice]})  # type: ignore[assignment]
-    return result
+    return apply_along(partial, {axis: inverse[span.outer_slice]})
 
 
 def _write(out: Array, refined: Array, tile: Sequence[Span]) -> None:

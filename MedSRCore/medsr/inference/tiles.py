@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from medsr.errors import InvalidValueError
 
-
 _MOST_TILES_PER_AXIS = 16
 
 
@@ -22,10 +21,12 @@ class Span:
 
     @property
     def outer_slice(self) -> slice:
+        """Where the tile lies in the grid, halos included."""
         return slice(*self.outer)
 
     @property
     def inside_slice(self) -> slice:
+        """Where what it writes lies in the grid."""
         return slice(*self.inside)
 
     @property
@@ -49,16 +50,16 @@ def spans(size: int, tile: int, halo: int, multiple: int) -> list[Span]:
     """
     if size % multiple:
         raise InvalidValueError(f"The axis has {size} voxels, not a multiple of {multiple}.")
-    halo = -(-halo // multiple) * multiple
+    halo = _round_up(halo, multiple)
     tile = tile // multiple * multiple
     if size <= tile:
         return [Span((0, size), (0, size))]
     inside = tile - 2 * halo
     if inside < multiple:
         raise InvalidValueError(f"A tile of {tile} voxels is too small for a halo of {halo}.")
-    count = -(-size // inside)
+    count = math.ceil(size / inside)
     # Even insides: no sliver at the end.
-    inside = -(-(-(-size // count)) // multiple) * multiple
+    inside = _round_up(math.ceil(size / count), multiple)
     result = []
     for start in range(0, size, inside):
         stop = min(start + inside, size)
@@ -71,23 +72,25 @@ def best_tile(shape: Sequence[int], halo: int, multiple: int, voxels: float) -> 
 
     When even the smallest tiles are larger than `voxels`, the smallest are returned.
     """
-    halo = -(-halo // multiple) * multiple
+    halo = _round_up(halo, multiple)
     smallest = 2 * halo + 2 * multiple
     # Per axis: side of the tile -> voxels that all tiles along the axis read together.
     choices: list[dict[int, int]] = []
     for n in shape:
-        insides = [-(-(-(-n // count)) // multiple) * multiple for count in range(2, _MOST_TILES_PER_AXIS)]
+        insides = [_round_up(math.ceil(n / count), multiple) for count in range(2, _MOST_TILES_PER_AXIS)]
         sides = {n, *(min(n, max(inside + 2 * halo, smallest)) for inside in insides), min(n, smallest)}
         choices.append({side: sum(s.outer[1] - s.outer[0] for s in spans(n, side, halo, multiple)) for side in sides})
-    best: tuple[float, float, tuple[int, ...]] | None = None
-    for sides_of_tile in itertools.product(*choices):
-        work = math.prod(read[side] for read, side in zip(choices, sides_of_tile, strict=True))
-        # Over the limit, smallness counts first; within it, the least work.
-        rank = (max(math.prod(sides_of_tile) - voxels, 0.0), float(work), sides_of_tile)
-        if best is None or rank < best:
-            best = rank
-    assert best is not None
-    return best[2]
+
+    def rank(tile: tuple[int, ...]) -> tuple[float, int, tuple[int, ...]]:
+        """Over the limit, smallness counts first; within it, the least work."""
+        work = math.prod(read[side] for read, side in zip(choices, tile, strict=True))
+        return max(math.prod(tile) - voxels, 0.0), work, tile
+
+    return min(itertools.product(*choices), key=rank)
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return math.ceil(size / multiple) * multiple
 
 
 def count_tiles(parts: Sequence[Sequence[Span]]) -> int:
@@ -96,4 +99,3 @@ def count_tiles(parts: Sequence[Sequence[Span]]) -> int:
     for part in parts:
         total *= len(part)
     return total
-

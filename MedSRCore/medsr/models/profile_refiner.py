@@ -10,8 +10,9 @@ block (FiLM, Perez et al. 2018).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,13 @@ def haar(spatial_dims: int) -> Tensor:
     matrix = torch.ones(1, 1)
     for _ in range(spatial_dims):
         matrix = torch.kron(matrix, one)
-    return matrix / FOLD**spatial_dims
+    analysis: Tensor = matrix / FOLD**spatial_dims
+    return analysis
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    """The bias of a layer that has one."""
+    return cast(Tensor, layer.bias)
 
 
 class ConditionedBlock(nn.Module):
@@ -76,12 +83,14 @@ class ConditionedBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
         for layer in (self.first, self.second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(_bias(layer))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """``(B, channels, *size)`` and the embedded condition -> the same shape."""
         scale, shift = self.modulation(condition).reshape(x.shape[0], 2, -1, *[1] * (x.dim() - 2)).unbind(1)
         hidden = torch.relu(self.first(x) * (1 + scale) + shift)
-        return x + self.second(hidden)
+        change: Tensor = self.second(hidden)
+        return x + change
 
 
 class ProfileRefiner(nn.Module):
@@ -94,6 +103,9 @@ class ProfileRefiner(nn.Module):
         condition_size: length of the vector that describes the acquisition.
         condition_width: width of the embedding of that vector.
     """
+
+    analysis: Tensor
+    synthesis: Tensor
 
     def __init__(
         self,
@@ -121,7 +133,7 @@ class ProfileRefiner(nn.Module):
         # Nearly nothing at first: training starts from the deconvolution, yet every layer has a gradient.
         nn.init.kaiming_normal_(self.tail.weight)
         self.tail.weight.data *= 0.05
-        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(_bias(self.tail))
 
     @property
     def halo(self) -> int:
@@ -173,27 +185,25 @@ class SpecialisedRefiner(nn.Module):
             # The fixed transforms of the folded block become part of the first and last convolution.
             self.head.weight.copy_(torch.einsum("oi...,ij->oj...", network.head.weight, network.analysis))
             self.tail.weight.copy_(torch.einsum("oi,ij...->oj...", network.synthesis, network.tail.weight))
-            self.tail.bias.copy_(network.synthesis @ network.tail.bias)
+            _bias(self.tail).copy_(network.synthesis @ _bias(network.tail))
             self.pairs = nn.ModuleList()
-            for block in network.blocks:
+            for block in cast("Iterable[ConditionedBlock]", network.blocks):
                 first, second = deepcopy(block.first), deepcopy(block.second)
                 scale, shift = block.modulation(embedded)[0].chunk(2)
                 first.weight.mul_((1 + scale).reshape(-1, *[1] * (first.weight.dim() - 1)))
-                first.bias.mul_(1 + scale).add_(shift)
+                _bias(first).mul_(1 + scale).add_(shift)
                 self.pairs.append(nn.ModuleList([first, second]))
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, 1, *size)`` -> the same, as `ProfileRefiner.forward`."""
         features = self.head(fold(x - CENTRE))
-        for first, second in self.pairs:  # type: ignore[misc]
+        for first, second in cast("Iterable[tuple[nn.Module, nn.Module]]", self.pairs):
             features += second(first(features).relu_())
         return x + unfold(self.tail(features))
 
 
-def acquisition_condition(
-    factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]
-) -> list[float]:
+def acquisition_condition(factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]) -> list[float]:
     """The vector that tells the network how its input was acquired; three numbers per axis.
 
     Args:

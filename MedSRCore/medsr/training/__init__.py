@@ -1,0 +1,1 @@
+"""From a recipe and volumes to weights, and from weights to a bundle."""

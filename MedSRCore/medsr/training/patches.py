@@ -68,7 +68,8 @@ def random_intensity_curve(x: Array, strength: float, rng: np.random.Generator) 
     amount = strength * rng.random()
     curved = np.interp(x, positions, levels).astype(np.float32)
     mixed = (1 - amount) * x + amount * curved
-    return (mixed / max(float(np.percentile(mixed, 99.5)), 0.2)).astype(np.float32)
+    scaled: Array = (mixed / max(float(np.percentile(mixed, 99.5)), 0.2)).astype(np.float32)
+    return scaled
 
 
 class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
@@ -96,10 +97,7 @@ class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
         margins = [int(np.ceil(_MARGIN_SAMPLES * f)) if f > 1 else 0 for f in drawn.factors]
         fine = self._draw_fine(rng, [self.recipe.patch + 2 * m for m in margins])
         start = deconvolve_degraded(fine, drawn, self.recipe.acquisition, rng)
-        inside = tuple(
-            slice(lo, lo + self.recipe.patch)
-            for lo in ((n - self.recipe.patch) // 2 for n in fine.shape)
-        )
+        inside = tuple(slice(lo, lo + self.recipe.patch) for lo in ((n - self.recipe.patch) // 2 for n in fine.shape))
         boxes = [drawn.box] * dims
         return {
             "input": torch.from_numpy(np.ascontiguousarray(start[inside]))[None],
@@ -112,14 +110,13 @@ class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
         appearance: AppearanceRecipe = self.recipe.appearance
         volume = self.volumes[int(rng.choice(len(self.volumes), p=self.probabilities))]
         array = volume.coarser if rng.random() < appearance.coarser else volume.array
-        best: Array | None = None
-        for _ in range(4):
-            crop = _random_crop(array, shape, rng)
-            if best is None or crop.std() > best.std():
-                best = crop
+        best = crop = _random_crop(array, shape, rng)
+        for _ in range(3):
             if (crop > 0.1).mean() > 0.35:
                 break
-        assert best is not None
+            crop = _random_crop(array, shape, rng)
+            if crop.std() > best.std():
+                best = crop
         if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
             best = random_intensity_curve(best, appearance.contrast_strength, rng)
         return best
@@ -152,7 +149,8 @@ def deconvolve_degraded(
     true, stated = (
         Acquisition(
             tuple(
-                AxisSampling(n, max(2, int(n / f)), f, w, profile) for n, f, w in zip(fine.shape, drawn.factors, ws, strict=True)
+                AxisSampling(n, max(2, int(n / f)), f, w, profile)
+                for n, f, w in zip(fine.shape, drawn.factors, ws, strict=True)
             )
         )
         for ws in (drawn.widths, drawn.stated_widths)
@@ -164,5 +162,3 @@ def deconvolve_degraded(
         else:
             coarse = coarse + rng.normal(0.0, drawn.noise, coarse.shape).astype(np.float32)
     return stated.tikhonov(coarse, recipe.smoothness)
-
-

@@ -34,14 +34,20 @@ class NetworkRecipe:
 class AcquisitionRecipe:
     """How training examples are degraded. Every range is drawn from anew for each patch."""
 
-    single_axis: float = field(default=0.6, metadata=_help("share of examples with one thick axis; the rest are isotropic"))
+    single_axis: float = field(
+        default=0.6, metadata=_help("share of examples with one thick axis; the rest are isotropic")
+    )
     two_axes: float = field(default=0.04, metadata=_help("share with two enlarged axes (in-plane)"))
     exact_two: float = field(default=0.8, metadata=_help("share of isotropic examples at exactly x2"))
     isotropic_range: tuple[float, float] = field(default=(1.3, 3.0), metadata=_help("other isotropic factors"))
-    thick_factors: tuple[float, ...] = field(default=(2, 3, 3, 4, 4, 5, 6, 6), metadata=_help("whole factors of the thick axis"))
+    thick_factors: tuple[float, ...] = field(
+        default=(2, 3, 3, 4, 4, 5, 6, 6), metadata=_help("whole factors of the thick axis")
+    )
     thick_range: tuple[float, float] = field(default=(1.3, 8.0), metadata=_help("other factors of the thick axis"))
     whole_factors: float = field(default=0.85, metadata=_help("share of thick-axis examples with a whole factor"))
-    exact_width: float = field(default=0.75, metadata=_help("share of examples whose profile is as wide as the spacing"))
+    exact_width: float = field(
+        default=0.75, metadata=_help("share of examples whose profile is as wide as the spacing")
+    )
     relative_width: tuple[float, float] = field(default=(0.7, 1.2), metadata=_help("profile width / spacing otherwise"))
     box: float = field(default=0.08, metadata=_help("share of box profiles"))
     misstated: float = field(default=0.05, metadata=_help("share of examples whose stated width is wrong"))
@@ -113,6 +119,7 @@ class Recipe:
         return recipe
 
     def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON-ready data."""
         return dataclasses.asdict(self)
 
     def override(self, settings: Iterable[str]) -> Recipe:

@@ -66,8 +66,10 @@ def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_fac
         logger.info("%s %s", file.name, array.shape)
         volumes.append(
             TrainingVolume(
-                str(entry["file"]), float(entry.get("weight", 1.0)),  # type: ignore[arg-type]
-                array.astype(np.float16), coarser.astype(np.float16),
+                str(entry["file"]),
+                float(entry.get("weight", 1.0)),  # type: ignore[arg-type]
+                array.astype(np.float16),
+                coarser.astype(np.float16),
             )
         )
     return volumes
@@ -84,4 +86,5 @@ def fourier_shrink(array: NDArray[np.float32], factor: float) -> NDArray[np.floa
         shape[axis] = k
         spectrum = spectrum * tukey(k, 0.15).reshape(shape)
     scale = np.prod(keep) / array.size
-    return (np.real(fft.ifftn(fft.ifftshift(spectrum))) * scale).astype(np.float32)
+    shrunk: NDArray[np.float32] = (np.real(fft.ifftn(fft.ifftshift(spectrum))) * scale).astype(np.float32)
+    return shrunk
