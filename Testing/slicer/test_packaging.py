@@ -1,0 +1,146 @@
+"""What a Slicer build tree and the Extensions Index ask of the extension, without a Slicer."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTENSION = ROOT / "MedSRExtension"
+MODULE = EXTENSION / "MedSR"
+SOURCES = sorted(path.relative_to(MODULE).as_posix() for path in MODULE.rglob("*.py"))
+
+
+def listed(name: str) -> list[str]:
+    text = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
+    body = re.search(rf"set\({name}\n(.*?)\n  \)", text, re.DOTALL).group(1)
+    return [line.strip().replace("${MODULE_NAME}", "MedSR") for line in body.splitlines()]
+
+
+def test_every_python_file_of_the_module_is_listed():
+    assert len(SOURCES) > 15
+    assert sorted(listed("MODULE_PYTHON_SCRIPTS")) == SOURCES
+
+
+def test_every_resource_is_listed():
+    there = sorted(p.relative_to(MODULE).as_posix() for p in (MODULE / "Resources").rglob("*") if p.is_file())
+    assert sorted(listed("MODULE_PYTHON_RESOURCES")) == there
+
+
+def test_every_file_of_the_library_is_listed():
+    spec = importlib.util.spec_from_file_location("update_core_files", EXTENSION / "update_core_files.py")
+    update = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(update)
+    there = set(update.core_files())
+    assert "medsr/worker.py" in there
+    known = set(re.findall(r"^  (medsr/\S+)$", update.LIST.read_text(encoding="utf-8"), re.MULTILINE))
+    # Files that git does not know yet are not in anybody's package.
+    tracked = subprocess.run(["git", "ls-files", "MedSRCore"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode == 0 and tracked.stdout:
+        there &= {name.removeprefix("MedSRCore/") for name in tracked.stdout.split()}
+    assert there - known == set(), "run: python MedSRExtension/update_core_files.py"
+    assert [name for name in sorted(known) if not (ROOT / "MedSRCore" / name).is_file()] == []
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_cmake_configures_and_installs_a_working_tree(tmp_path):
+    """With a stand-in for Slicer's build tree: the installed module finds its library, and the worker starts."""
+    fake = Path(__file__).parent / "fakeslicer"
+    build, installed = tmp_path / "build", tmp_path / "installed"
+    configure = ["cmake", "-S", ROOT, "-B", build, f"-DSlicer_DIR={fake}", f"-DCMAKE_INSTALL_PREFIX={installed}"]
+    subprocess.run([*map(str, configure), "-DBUILD_TESTING=ON"], check=True, capture_output=True)
+    subprocess.run(["cmake", "--install", str(build)], check=True, capture_output=True)
+    folder = installed / "lib/Slicer-5.10/qt-scripted-modules"
+    for name in [*SOURCES, "Resources/UI/MedSR.ui", "Resources/Icons/MedSR.png", "MedSRCore/medsr/worker.py"]:
+        assert (folder / name).is_file(), name
+    code = "from MedSRLib.CorePath import *; print(coreFolder()); ensureCore(); import medsr.worker"
+    # Without site-packages, where medsr may be installed.
+    found = subprocess.run([sys.executable, "-S", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()) == folder / "MedSRCore"
+
+
+def test_extension_metadata():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert "project(MedSR)" in text
+    for name in ("HOMEPAGE", "CONTRIBUTORS", "DESCRIPTION", "ICONURL", "SCREENSHOTURLS", "DEPENDS"):
+        assert re.search(rf'set\(EXTENSION_{name} "[^"]+"\)', text), name
+    for url in re.findall(r"https://raw.githubusercontent.com/medsr/SlicerMedSR/main/(\S+?)[\" ]", text):
+        assert (ROOT / url).is_file(), url
+
+
+def test_index_entry():
+    entry = json.loads((ROOT / "MedSR.json").read_text(encoding="utf-8"))
+    for name in ("$schema", "category", "scm_url"):
+        assert entry[name]
+    known = {
+        "$schema",
+        "build_dependencies",
+        "build_subdirectory",
+        "category",
+        "enabled",
+        "scm_revision",
+        "scm_url",
+        "tier",
+    }
+    assert set(entry) <= known
+    assert entry["scm_url"].rsplit("/", 1)[1].startswith("Slicer")
+
+
+def test_icon_is_a_square_picture():
+    head = (MODULE / "Resources/Icons/MedSR.png").read_bytes()[:24]
+    width, height = struct.unpack(">II", head[16:24])
+    assert width == height == 128
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_module_runs_in_the_python_of_slicer_5_8(name):
+    """Python 3.9 grammar, and nothing heavy at file scope: Slicer imports every module when it starts."""
+    tree = ast.parse((MODULE / name).read_text(encoding="utf-8"), feature_version=(3, 9))
+    light = {"slicer", "vtk", "qt", "ctk", "numpy", "MedSRLib", "AbstractScriptedSubjectHierarchyPlugin"}
+    light |= sys.stdlib_module_names
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            assert {alias.name.split(".")[0] for alias in node.names} <= light
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] in light
+
+
+def test_unions_are_not_evaluated_before_python_3_10():
+    """``X | None`` in annotations needs the future import; parameter classes, whose hints are evaluated, have none."""
+    for name in SOURCES:
+        text = (MODULE / name).read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        has_union = any(
+            isinstance(node, ast.AnnAssign | ast.arg | ast.FunctionDef)
+            and (hint := getattr(node, "annotation", None) or getattr(node, "returns", None))
+            and any(isinstance(part, ast.BinOp) for part in ast.walk(hint))
+            for node in ast.walk(tree)
+        )
+        assert not has_union or "from __future__ import annotations" in text, name
+
+
+def test_opening_the_module_imports_no_library(tmp_path):
+    """What Slicer does at start-up: import the file. Neither medsr, SimpleITK nor torch may come in by it."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    pytest.importorskip("PySide6.QtUiTools", reason="PySide6 is not installed")
+    code = (
+        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
+        "from qthost.host import start; start()\n"
+        "before = set(sys.modules)\n"
+        "import MedSR\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "heavy = new & {'medsr', 'SimpleITK', 'torch', 'scipy', 'monai'}\n"
+        "assert not heavy, heavy\n"
+    )
+    arguments = [sys.executable, "-c", code, str(ROOT / "Testing/gui"), str(MODULE)]
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
