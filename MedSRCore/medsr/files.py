@@ -10,7 +10,7 @@ from typing import Any
 
 from medsr.errors import InvalidValueError, OutputError, unknown_name
 from medsr.inference.pipeline import MAPS, super_resolve
-from medsr.io import check_output, read_geometry, read_volume, write_volume
+from medsr.io import Staging, check_output, files_of, read_geometry, read_volume, stage_volume
 from medsr.jobs import JobSpec, Progress, ResultEvent
 
 
@@ -18,7 +18,7 @@ def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
     """Do the job that `spec` describes.
 
     Raises:
-        MedSRError: nothing was written then.
+        MedSRError: nothing was written then, and files to be replaced are as they were.
     """
     for name in spec.maps:
         if name not in MAPS:
@@ -36,23 +36,20 @@ def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
     progress.stage("Writing")
     progress.check()
     report = {**result.report, "output_file": str(spec.output)}
-    written: list[Path] = []
-    try:
-        written.append(write_volume(result.volume, Path(spec.output), overwrite=spec.overwrite))
+    with Staging(overwrite=spec.overwrite) as staging:
         for name, path in spec.maps.items():
-            written.append(write_volume(result.maps[name], Path(path), overwrite=spec.overwrite))
+            stage_volume(result.maps[name], path, staging)
         if spec.report:
-            written.append(write_report(report, Path(spec.report)))
-    except BaseException:
-        # All or nothing: what an earlier step of this job wrote goes when a later one fails.
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+            stage_report(report, Path(spec.report), staging)
+        stage_volume(result.volume, spec.output, staging)
+        progress.check()
     return ResultEvent(str(spec.output), report)
 
 
 def check_text_output(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError when a text file cannot be written at `path`."""
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} exists and is no regular file. Choose another name.")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists. Choose another name, or pass --overwrite.")
     if not path.parent.is_dir():
@@ -61,21 +58,18 @@ def check_text_output(path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"The folder {path.parent} cannot be written to. Choose another one.")
 
 
-def write_report(report: Mapping[str, Any], path: Path) -> Path:
-    """Write JSON under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def stage_report(report: Mapping[str, Any], path: Path, staging: Staging) -> None:
+    """Write JSON that is put in place together with the other files of `staging`."""
     try:
-        temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        staging.draft(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} could not be written: {error.strerror}.") from error
-    return path
 
 
 def _check_distinct(source: str, targets: list[str]) -> None:
-    resolved = [Path(t).absolute() for t in targets]
+    """Raise InvalidValueError when two files of the job are one."""
+    resolved = [file.absolute() for target in targets for file in files_of(Path(target))]
     if len(set(resolved)) != len(resolved):
         raise InvalidValueError("Output, report and maps need different file names.")
-    if Path(source).absolute() in resolved:
-        raise InvalidValueError(f"The output {source} is the input itself. Choose another name.")
+    if not set(resolved).isdisjoint(file.absolute() for file in files_of(Path(source))):
+        raise InvalidValueError(f"The output {source} is the input itself, or a part of it. Choose another name.")

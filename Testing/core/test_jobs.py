@@ -2,15 +2,18 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medsr
-from medsr.errors import CancelledError, InputError, UnknownNameError
+from medsr.errors import CancelledError, InputError, InvalidValueError, OutputError, UnknownNameError
+from medsr.files import upscale_file
 from medsr.jobs import ErrorEvent, JobSpec, Progress, ProgressEvent, ResultEvent, StageEvent, WarningEvent, parse_event
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
@@ -110,20 +113,139 @@ def test_failed_job_leaves_no_file(image_file, tmp_path):
 
 def test_late_failure_takes_back_what_was_written(image_file, tmp_path, monkeypatch):
     import medsr.files
-    from medsr.errors import OutputError
 
-    real = medsr.files.write_volume
+    real = medsr.files.stage_volume
 
-    def full_disk(volume, path, **options):
-        if path.name == "d.nrrd":
+    def full_disk(volume, path, staging):
+        if Path(path).name == "d.nrrd":
             raise OutputError("disk full")
-        return real(volume, path, **options)
+        return real(volume, path, staging)
 
-    monkeypatch.setattr(medsr.files, "write_volume", full_disk)
+    monkeypatch.setattr(medsr.files, "stage_volume", full_disk)
     before = sorted(tmp_path.iterdir())
     code, events = serve([job(image_file, maps={"difference": str(tmp_path / "d.nrrd")}).to_json()])
     assert code == 4 and events[-1].message == "disk full"
     assert sorted(tmp_path.iterdir()) == before
+
+
+EXTENSIONS = (".nrrd", ".nhdr", ".nii.gz")
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() if p.is_file() else None for p in folder.iterdir()}
+
+
+def replacing_job(image_file, extension):
+    """A job of three outputs, two of which are there already, and what its folder holds before it."""
+    folder = image_file.parent
+    output, residual = folder / f"out{extension}", folder / "res.mhd"
+    old = Volume.from_array(np.arange(60.0).reshape(3, 4, 5), np.eye(4))
+    for path in (output, residual):
+        medsr.write_volume(old, path)
+    spec = job(
+        image_file,
+        output=str(output),
+        maps={"residual": str(residual)},
+        report=str(folder / "r.json"),
+        overwrite=True,
+    )
+    return spec, contents(folder)
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_overwriting_replaces_every_file(image_file, tmp_path, extension):
+    spec, before = replacing_job(image_file, extension)
+    upscale_file(spec, Progress())
+    after = contents(tmp_path)
+    assert set(after) == {*before, "r.json"}
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == set(before) - {image_file.name}
+    assert medsr.read_volume(spec.output).array.shape == (30, 24, 20)
+    assert medsr.read_volume(spec.maps["residual"]).array.shape == (10, 24, 20)
+
+
+def failing_replace(step, failure):
+    """A Path.replace that fails once: at every other step before the renaming, else after it."""
+    real, calls = Path.replace, []
+
+    def replace(self, target):
+        calls.append(target)
+        if len(calls) != step // 2 + 1:
+            return real(self, target)
+        if step % 2:
+            real(self, target)
+        raise failure
+
+    return replace
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+@pytest.mark.parametrize("extension", EXTENSIONS)
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["stop", "full"])
+def test_a_failure_at_any_step_of_overwriting_loses_nothing(
+    image_file, tmp_path, monkeypatch, extension, failure, links
+):
+    spec, before = replacing_job(image_file, extension)
+
+    def no_link(*args, **kwargs):
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    expected = KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else OutputError
+    failed = 0
+    for step in range(40):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", failing_replace(step, failure))
+            try:
+                upscale_file(spec, Progress())
+                break
+            except expected:
+                failed += 1
+        assert contents(tmp_path) == before, f"failure at step {step}"
+    # On either side of every renaming; and without a failure the same job goes through.
+    assert failed >= 2 * 4
+    assert contents(tmp_path) != before
+
+
+def test_cancelling_while_writing_keeps_the_old_files(image_file, tmp_path):
+    spec, before = replacing_job(image_file, ".nrrd")
+    stages = []
+
+    def cancelled():
+        # Between the last draft and the first renaming.
+        return bool(stages) and stages[-1] == "Writing" and len(list(tmp_path.glob(".medsr-*"))) == 3
+
+    def note(event):
+        if isinstance(event, StageEvent):
+            stages.append(event.name)
+
+    with pytest.raises(CancelledError):
+        upscale_file(spec, Progress(note, cancelled))
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_in_the_place_of_the_report_is_refused(image_file, tmp_path):
+    (tmp_path / "r.json").mkdir()
+    with pytest.raises(OutputError, match="no regular file"):
+        upscale_file(job(image_file, report=str(tmp_path / "r.json"), overwrite=True), Progress())
+    assert (tmp_path / "r.json").is_dir()
+
+
+def test_two_outputs_with_one_data_file_are_refused(image_file, tmp_path):
+    with pytest.raises(InvalidValueError, match="different file names"):
+        upscale_file(
+            job(image_file, output=str(tmp_path / "a.nhdr"), maps={"residual": str(tmp_path / "a.mhd")}), Progress()
+        )
+
+
+def test_maps_of_a_colour_image_are_refused(tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (8, 9, 10, 3), np.uint8)
+    path = medsr.write_volume(Volume(array, medsr.Geometry((10, 9, 8), (1, 1, 1))), tmp_path / "c.nrrd")
+    spec = job(path, maps={"difference": str(tmp_path / "d.nrrd")})
+    with pytest.raises(InvalidValueError, match="3 channels"):
+        upscale_file(spec, Progress())
+    upscale_file(job(path), Progress())
 
 
 def test_report_and_maps_are_written(image_file, tmp_path):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import medsr
 from medsr.degradation import AxisSampling, Profile, apply_along
-from medsr.errors import InputError
+from medsr.errors import InputError, InvalidValueError
 from medsr.geometry import Geometry
 from medsr.inference.consistency import Consistency, make_consistent, residual_of
 from medsr.inference.interpolate import interpolate
@@ -79,6 +79,8 @@ def super_resolve(
     volume.check_usable(labels_allowed=options.not_labels)
     if options.reference is not None and reference is None:
         raise InputError("The grid of the reference image was not given.")
+    if maps and volume.channels > 1:
+        raise InvalidValueError(f"Maps are made of grey images; this one has {volume.channels} channels.")
     plan = make_plan(volume, options, reference)
     for warning in plan.warnings:
         progress.warn(warning)

@@ -9,6 +9,18 @@ from __future__ import annotations
 from medsr.io.describing import describe
 from medsr.io.formats import READABLE, WRITABLE
 from medsr.io.reading import read_geometry, read_volume
-from medsr.io.writing import check_output, write_volume
+from medsr.io.staging import Staging
+from medsr.io.writing import check_output, files_of, stage_volume, write_volume
 
-__all__ = ["READABLE", "WRITABLE", "check_output", "describe", "read_geometry", "read_volume", "write_volume"]
+__all__ = [
+    "READABLE",
+    "WRITABLE",
+    "Staging",
+    "check_output",
+    "describe",
+    "files_of",
+    "read_geometry",
+    "read_volume",
+    "stage_volume",
+    "write_volume",
+]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from medsr.errors import InvalidValueError, OutputError
 from medsr.io.formats import PLANAR_ONLY, WRITABLE, StrPath, native, nearest, one_line, suffix_of
 from medsr.io.itk import quiet
 from medsr.io.nifti_writing import write_mgh, write_nifti
+from medsr.io.staging import Staging
 from medsr.volume import Volume
 
 _PICTURE_TYPES = {
@@ -57,7 +57,7 @@ def check_output(path: StrPath, overwrite: bool = False, *, needed_bytes: int = 
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"The folder {str(folder)!r} does not exist. Create it first, or write elsewhere.")
-    for file in _files_of(target):
+    for file in files_of(target):
         if file.exists() and not file.is_file():
             raise OutputError(f"{str(file)!r} exists and is no regular file. Write elsewhere.")
         if file.exists() and not overwrite:
@@ -94,18 +94,22 @@ def write_volume(volume: Volume, path: StrPath, *, overwrite: bool = False) -> P
         InvalidValueError: an extension that cannot be written, or that cannot hold this volume.
         OutputError: the file exists, or the folder or the disk does not take it.
     """
+    with Staging(overwrite=overwrite) as staging:
+        return stage_volume(volume, path, staging)
+
+
+def stage_volume(volume: Volume, path: StrPath, staging: Staging) -> Path:
+    """As `write_volume`, but the file is put in place together with the other files of `staging`."""
     # libjpeg ends the whole program on a full disk, so space is asked for first; packed formats may need less.
     needed = 0 if suffix_of(Path(path)) in (".nii.gz", ".mgz", ".png", ".tif", ".tiff") else volume.array.nbytes
-    target = check_output(path, overwrite, needed_bytes=needed)
+    target = check_output(path, staging.overwrite, needed_bytes=needed)
     _check_fits(volume, target)
     try:
-        with tempfile.TemporaryDirectory(prefix=".medsr-", dir=target.parent, ignore_cleanup_errors=True) as folder:
-            draft = Path(folder, target.name)
-            _write(volume, draft)
-            _check_written(volume, draft)
-            check_output(target, overwrite)
-            for file in _files_of(target):  # the header comes last: it is there only when its voxels are
-                draft.with_name(file.name).replace(file)
+        # The header comes last: it is there only when its voxels are.
+        *voxels, header = files_of(target)
+        draft = staging.draft(header, *voxels)
+        _write(volume, draft)
+        _check_written(volume, draft)
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:
@@ -115,7 +119,7 @@ def write_volume(volume: Volume, path: StrPath, *, overwrite: bool = False) -> P
     return target
 
 
-def _files_of(target: Path) -> list[Path]:
+def files_of(target: Path) -> list[Path]:
     """The files that a format consists of, the named one last."""
     return [target.with_suffix(".raw"), target] if suffix_of(target) in _DETACHED else [target]
 
@@ -179,10 +183,10 @@ def _image(volume: Volume, *, flat: bool) -> sitk.Image:
 
 def _check_written(volume: Volume, draft: Path) -> None:
     """ITK reports no error when the disk is full: see that all voxels are there."""
-    for file in _files_of(draft):
+    for file in files_of(draft):
         if not file.is_file() or file.stat().st_size == 0:
             raise OutputError(f"{file.name!r} could not be written. Is the disk full?")
     if suffix_of(draft) in (".nrrd", ".mha", ".nhdr", ".mhd"):
-        there = _files_of(draft)[0].stat().st_size
+        there = files_of(draft)[0].stat().st_size
         if there < volume.array.nbytes:
             raise OutputError(f"Only {there:,} of {volume.array.nbytes:,} bytes were written. Is the disk full?")

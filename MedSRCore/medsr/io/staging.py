@@ -1,0 +1,116 @@
+"""Files of one job: written aside first, put in place together, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from medsr.errors import OutputError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Staged:
+    draft: Path
+    target: Path
+
+    @property
+    def old(self) -> Path:
+        """Where the file that the target replaces is kept until everything is in place."""
+        return self.draft.with_name(f"old-{self.target.name}")
+
+
+class Staging:
+    """Collects the files of one job and puts them in place when its block ends without an error.
+
+    Each draft lies in a hidden folder beside its target, so that putting it in place is a renaming. When anything
+    fails before the last renaming, an interruption included, what was there before is there again.
+
+    Args:
+        overwrite: existing files may be replaced.
+
+    Example:
+        >>> with Staging() as staging:
+        ...     staging.draft(Path("report.json")).write_text("{}")
+    """
+
+    def __init__(self, *, overwrite: bool = False) -> None:
+        self.overwrite = overwrite
+        self._staged: list[_Staged] = []
+        self._folders: list[Path] = []
+
+    def draft(self, target: Path, *companions: Path) -> Path:
+        """Where to write the file that `target` will be.
+
+        Args:
+            target: a file in a folder that exists.
+            companions: further files, in the same folder as `target`, that its writer makes beside it; they are put in
+                place before it.
+        """
+        folder = Path(tempfile.mkdtemp(prefix=".medsr-", dir=target.parent))
+        self._folders.append(folder)
+        self._staged += [_Staged(folder / file.name, file) for file in (*companions, target)]
+        return folder / target.name
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._put_in_place()
+        finally:
+            for folder in self._folders:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _put_in_place(self) -> None:
+        for file in self._staged:
+            if not file.draft.is_file():
+                raise OutputError(f"{str(file.target)!r} was not written. Is the disk full?")
+            if file.target.exists() and not file.target.is_file():
+                raise OutputError(f"{str(file.target)!r} exists and is no regular file. Write elsewhere.")
+            if file.target.exists() and not self.overwrite:
+                raise OutputError(f"{str(file.target)!r} has come to exist meanwhile. Pass --overwrite to replace it.")
+        try:
+            for file in self._staged:
+                _keep_old(file)
+                file.draft.replace(file.target)
+        except BaseException as error:
+            for file in reversed(self._staged):
+                self._restore(file)
+            if isinstance(error, OSError):
+                raise OutputError(
+                    f"The files could not be put in place ({error.strerror}). Everything is as it was before."
+                ) from error
+            raise
+
+    def _restore(self, file: _Staged) -> None:
+        """Undo the renaming of one file, as far as it had come."""
+        try:
+            if file.old.exists():
+                if not (file.target.exists() and file.target.samefile(file.old)):
+                    file.old.replace(file.target)
+            elif not file.draft.exists():
+                file.target.unlink(missing_ok=True)
+        except OSError:
+            # Rather a hidden folder too many than the only copy of somebody's file lost.
+            self._folders.remove(file.draft.parent)
+            logger.exception("%s could not be restored; it is kept as %s", file.target, file.old)
+
+
+def _keep_old(file: _Staged) -> None:
+    """Give the file that is to be replaced a second name."""
+    if not file.target.exists():
+        return
+    try:
+        os.link(file.target, file.old)
+    except OSError:  # a file system without hard links
+        file.target.replace(file.old)
