@@ -64,6 +64,7 @@ set(MEDSR_CORE_FILES
   medsr/io/nifti.py
   medsr/io/nifti_writing.py
   medsr/io/reading.py
+  medsr/io/staging.py
   medsr/io/writing.py
   medsr/jobs.py
   medsr/losses/__init__.py

@@ -106,7 +106,7 @@ def differenceOf(
 
 
 def colourDifference(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Blue where the result is darker, red where it is brighter, clear where nothing changed."""
+    """Blue where the result is darker, red where it is brighter, black where nothing changed."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -132,9 +132,10 @@ def _differenceColours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNo
     table.SetNumberOfColors(256)
     for index in range(256):
         amount = (index - 127.5) / 127.5
-        strength = abs(amount)
-        red, green, blue = (1.0, 0.55 * (1 - strength), 0.1) if amount > 0 else (0.1, 0.45 * (1 - strength), 1.0)
-        table.SetColor(index, f"{amount:+.2f}", red, green, blue, min(1.0, 1.6 * strength))
+        strength = abs(amount) ** 0.8
+        # Black in the middle, not clear: slice views ignore the opacity of colour tables.
+        shades = (1.0, 0.42, 0.08) if amount > 0 else (0.12, 0.5, 1.0)
+        table.SetColor(index, f"{amount:+.2f}", *(strength * shade for shade in shades), 1.0)
     table.SetAttribute("Category", "MedSR")
     return scene.AddNode(table)
 

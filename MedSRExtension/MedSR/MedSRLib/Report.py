@@ -33,7 +33,7 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Result"), _grid(result)),
         (_("Target"), str(report.get("target", ""))),
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
-        (_("Slice profile"), str(report.get("profile", ""))),
+        (_("Slice profile"), _profile(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
         (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),
@@ -56,6 +56,11 @@ def reportHtml(report: Mapping[str, Any]) -> str:
         parts.append("<p><b>" + html.escape(_("This model may invent detail that was not measured.")) + "</b></p>")
     parts.append("<p><i>" + html.escape(_("Not a medical device. Not for clinical decisions.")) + "</i></p>")
     return "".join(parts)
+
+
+def _profile(report: Mapping[str, Any]) -> str:
+    widths = " x ".join(f"{width:.3g}" for width in report.get("profile_widths_mm_xyz", ()))
+    return _("{shape}, {widths} mm wide").format(shape=report.get("profile", ""), widths=widths) if widths else ""
 
 
 def _grid(grid: Mapping[str, Any]) -> str:

@@ -43,6 +43,8 @@ def start() -> application.Application:
     slicer.qMRMLWidget, slicer.qMRMLNodeComboBox = widgets.qMRMLWidget, widgets.qMRMLNodeComboBox
     for name, cls in _inert(_UNUSED_MRML_WIDGETS).items():
         setattr(slicer, name, cls)
+    slicer.qSlicerScriptedLoadableModule = type("qSlicerScriptedLoadableModule", (), {})
+    slicer.qSlicerScriptedLoadableModuleWidget = type("qSlicerScriptedLoadableModuleWidget", (widgets.qMRMLWidget,), {})
     slicer.modules, slicer.moduleNames = types.SimpleNamespace(), types.SimpleNamespace()
     slicer.app = application.Application()
     folder = os.environ.get("SLICER_PYTHON_DIR")
@@ -102,7 +104,8 @@ class LoadedModule:
         if str(path.parent) not in sys.path:
             sys.path.insert(0, str(path.parent))
         self.python = self._import()
-        self.descriptor = types.SimpleNamespace(path=str(path), name=self.name)
+        self.descriptor = slicer.qSlicerScriptedLoadableModule()
+        self.descriptor.path, self.descriptor.name = str(path), self.name
         self.descriptor.widgetRepresentation = lambda: self.parent
         setattr(slicer.modules, self.name.lower(), self.descriptor)
         self.app.manager.modules[self.name] = self.descriptor
@@ -119,7 +122,7 @@ class LoadedModule:
 
     def build(self) -> None:
         """Make the panel anew."""
-        self.parent = slicer.qMRMLWidget()
+        self.parent = slicer.qSlicerScriptedLoadableModuleWidget()
         self.parent.setLayout(QtWidgets.QVBoxLayout())
         self.parent.setMRMLScene(slicer.mrmlScene)
         self.parent.isEntered = True
