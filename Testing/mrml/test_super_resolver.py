@@ -394,3 +394,31 @@ def test_worker_uses_no_torch_for_physics_and_this_process_never_does(resolver, 
         pytest.skip("no /proc on this system")
     assert "libtorch" not in maps.read_text()
     assert "torch" not in {name.partition(".")[0] for name in sys.modules if name.startswith("MedSR")}
+
+
+def test_no_worker_outlives_an_application_that_crashes(helpers, tmp_path):
+    """The pipes of a dead application are closed: the worker ends at its next event."""
+    import subprocess
+    import time
+
+    folder = Path(__file__).resolve().parents[2] / "MedSRExtension" / "MedSR"
+    code = f"""
+import os, sys
+sys.path[:0] = [{str(folder)!r}, {str(Path(__file__).parent)!r}]
+import slicer
+slicer.mrmlScene = slicer.vtkMRMLScene()
+from conftest import ManualPump, make_volume, poll_until
+from MedSRLib.SuperResolver import SuperResolver
+resolver = SuperResolver(ManualPump())
+job = resolver.start(make_volume(shape_zyx=(40, 60, 60)), scale=3, model="lanczos")
+poll_until(resolver, lambda: job.state == "running")
+print(resolver.runner.workerPid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    pid = int(ended.stdout.split()[-1])
+    end = time.monotonic() + 60
+    while helpers.is_alive(pid):
+        assert time.monotonic() < end, "the worker lives on"
+        time.sleep(0.1)
