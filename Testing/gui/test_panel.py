@@ -229,6 +229,7 @@ def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, a_volume, 
     settle()
     assert not ui.applyButton.enabled
     assert "nothing to super-resolve" in ui.previewWarningLabel.text
+    assert "--" not in ui.previewWarningLabel.text  # the command line's options have other names here
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
     parameters.memoryLimitGB = 0.05
     settle()
@@ -264,3 +265,25 @@ def test_settings_of_the_person_are_not_touched(module):
     import qt
 
     assert "medsr-settings-" in qt.QSettings().fileName()
+
+
+def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, settle, a_volume, monkeypatch):
+    import sys
+    import types
+
+    from MedSRLib import CorePath
+
+    old = types.SimpleNamespace(version_info=(3, 9, 10), modules=sys.modules, path=sys.path)
+    monkeypatch.setattr(CorePath, "sys", old)
+    module.build()
+    settle()
+    ui = module.widget.ui
+    assert "Slicer 5.10" in ui.inputWarningLabel.text
+    assert not ui.applyButton.enabled
+    assert "Slicer 5.10" in ui.applyButton.toolTip
+    assert ui.modelCombo.count == 1
+
+
+def test_sections_open_with_what_is_needed_and_hide_the_rest(ui):
+    folded = {name for name in vars(ui) if name.endswith("Section") and getattr(ui, name).collapsed}
+    assert folded == {"logSection", "advancedSection"}

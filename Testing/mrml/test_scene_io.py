@@ -49,7 +49,7 @@ def test_a_grid_file_has_the_grid_and_takes_no_disk(scene, a_volume, helpers, tm
     from medsr.io import read_geometry
     from MedSRLib.SceneIO import writeGrid
 
-    reference = helpers.make_volume("Reference", (200, 200, 200))
+    reference = helpers.make_volume("Reference", (100, 100, 100))
     path = tmp_path / "grid.nrrd"
     writeGrid(reference, a_volume, path)
     np.testing.assert_allclose(read_geometry(path).affine_ras, helpers.affine_of(reference), atol=1e-9)

@@ -106,7 +106,7 @@ def differenceOf(
 
 
 def colourDifference(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Blue where the result is darker, red where it is brighter, black where nothing changed."""
+    """Blue where the result is darker, orange where it is brighter, black where nothing changed."""
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()

@@ -15,6 +15,7 @@ import vtk
 
 from MedSRLib import Choices, Parameter, Provenance
 from MedSRLib.Errors import ModuleError
+from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import InputFacts, PlanPreview, Previewer
 from MedSRLib.ResultView import ResultView
 from MedSRLib.RunView import RunView
@@ -115,7 +116,7 @@ class Panel:
             try:
                 self.facts = self._previewer.inputFacts(node)
             except Exception as error:
-                problem = str(error)
+                problem = forPanel(str(error))
         self.ui.inputInfoLabel.setText(self.facts.text if self.facts else _("Choose a volume.") if not node else "")
         warnings = "\n".join(self.facts.warnings) if self.facts else problem
         _showText(self.ui.inputWarningLabel, warnings)
@@ -152,9 +153,9 @@ class Panel:
         else:
             try:
                 self.plan = self._previewer.preview(node, self._options(), self._reference())
-                text, warnings = self.plan.text, "\n".join(self.plan.warnings)
+                text, warnings = self.plan.text, forPanel("\n".join(self.plan.warnings))
             except Exception as error:  # every problem of the preview is one that the click would have
-                self._why = warnings = str(error)
+                self._why = warnings = forPanel(str(error))
         _showText(self.ui.previewLabel, text)
         _showText(self.ui.previewWarningLabel, warnings)
         self._showModel()

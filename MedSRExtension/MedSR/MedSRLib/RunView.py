@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import timeText
 from MedSRLib.Report import consistencyText
 from MedSRLib.SceneJob import CANCELLED, DONE, FAILED, SceneJob
@@ -56,7 +57,7 @@ class RunView:
                 time=timeText(job.report.get("seconds")), name=job.output.GetName(),
                 consistency=consistencyText(job.report),
             )  # fmt: skip
-            self._say("\n".join([text, *job.warnings]))
+            self._say("\n".join([text, *map(forPanel, job.warnings)]))
             self._log(text)
         elif job.state == CANCELLED:
             self._end()
@@ -68,7 +69,7 @@ class RunView:
     def showFailure(self, error: Exception | None) -> None:
         """Say what went wrong; the log pane opens when it has more to tell."""
         self._end()
-        text = str(error)
+        text = forPanel(str(error))
         self._say(text.split("\n\n")[0], isError=True)
         self._log(text)
         for line in getattr(error, "log", ()):

@@ -273,7 +273,8 @@ def _copyDisplay(source: slicer.vtkMRMLVolumeNode, target: slicer.vtkMRMLVolumeN
             display.SetThreshold(shown.GetLowerThreshold(), shown.GetUpperThreshold())
             display.SetApplyThreshold(shown.GetApplyThreshold())
             display.SetInterpolate(shown.GetInterpolate())
-            display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
+            if hasattr(shown, "GetInvertDisplayScalarRange"):  # not in every Slicer
+                display.SetInvertDisplayScalarRange(shown.GetInvertDisplayScalarRange())
 
 
 def placeBeside(source: slicer.vtkMRMLNode, target: slicer.vtkMRMLNode) -> None:
