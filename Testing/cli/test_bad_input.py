@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -254,6 +255,14 @@ def test_corrupt_weights_are_refused(upscale, a_volume, a_network):
     ended = upscale(a_volume(), "--model", name)
     assert ended.code == 5
     assert "corrupt" in ended.err
+
+
+def test_a_network_without_torch_is_exit_code_6(upscale, a_volume, a_network, monkeypatch):
+    monkeypatch.delitem(sys.modules, "medsr.inference.network", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    ended = upscale(a_volume(), "--model", a_network(sha256="0" * 64))
+    assert ended.code == 6
+    assert "pip install 'medsr[network]'" in ended.err and "Traceback" not in ended.err
 
 
 @pytest.mark.network

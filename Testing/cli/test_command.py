@@ -162,13 +162,6 @@ def test_too_little_memory_is_exit_code_7(error):
     assert "memory" in explain(error).message
 
 
-def test_a_missing_optional_package_names_the_extra():
-    failure = explain(ModuleNotFoundError("No module named 'torch._C'", name="torch._C"))
-    assert failure.exit_code == 6
-    assert "pip install 'medsr[network]'" in failure.message
-    assert explain(ModuleNotFoundError("No module named 'medsr.x'", name="medsr.x")).exit_code == 1
-
-
 def test_a_stop_ends_with_the_code_of_its_signal():
     assert explain(KeyboardInterrupt()).exit_code == 130
     assert explain(CancelledError("Stopped.")).exit_code == 130

@@ -1,16 +1,22 @@
 """The main job on phantoms: world coordinates, intensities, refusals."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage as ndi
 
 import medsr
-from medsr.catalog import BUILT_IN, load_catalog
+from medsr import catalog
+from medsr.catalog import BUILT_IN, CatalogEntry, load_catalog
 from medsr.degradation import Acquisition
-from medsr.errors import InputError, InvalidValueError, ModelError, UnknownNameError
+from medsr.errors import InputError, InvalidValueError, MissingDependencyError, ModelError, UnknownNameError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
+from medsr.inference.plan import make_plan
+from medsr.jobs import Progress, WarningEvent
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
 
@@ -279,7 +285,6 @@ def test_model_for_the_other_modality_is_refused():
 
 def test_cancel_stops_the_work():
     from medsr.errors import CancelledError
-    from medsr.jobs import Progress
 
     asked = []
 
@@ -289,6 +294,56 @@ def test_cancel_stops_the_work():
 
     with pytest.raises(CancelledError):
         super_resolve(Volume.from_array(textured()), UpscaleOptions(model="tikhonov"), Progress(None, cancelled))
+
+
+@pytest.fixture
+def a_network(monkeypatch):
+    """A network for MR volumes in the catalog, without weights."""
+    entry = CatalogEntry("some-network", "A network.", "network", modalities=("MR",), spatial_dims=(3,))
+    monkeypatch.setattr(catalog, "BUILT_IN", (*BUILT_IN, entry))
+    monkeypatch.setattr(catalog, "BUNDLES", Path("no-such-folder"))
+    load_catalog.cache_clear()
+    yield entry.name
+    load_catalog.cache_clear()
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    """Torch cannot be found, and what an earlier test loaded of it is forgotten."""
+    monkeypatch.delitem(sys.modules, "medsr.inference.network", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+
+def test_a_network_by_name_without_torch_says_what_to_install(a_network, without_torch):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'medsr\[network\]'.*tikhonov run without") as caught:
+        medsr.super_resolve(textured(), model=a_network)
+    assert caught.value.exit_code == 6
+    medsr.super_resolve(textured(), model="tikhonov")
+
+
+def test_the_automatic_choice_without_torch_is_tikhonov_and_says_so(a_network, without_torch):
+    events = []
+    result = medsr.super_resolve(textured(), progress=Progress(events.append))
+    assert result.report["model"] == "tikhonov"
+    assert "torch is not installed" in " ".join(result.report["decisions"])
+    warnings = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert len(warnings) == 1 and "pip install 'medsr[network]'" in warnings[0]
+    # Who asks for a plan alone may still install it.
+    assert make_plan(Volume.from_array(textured()), UpscaleOptions()).entry.name == a_network
+
+
+def test_the_automatic_choice_with_torch_is_the_network(a_network, monkeypatch):
+    monkeypatch.setattr("medsr.inference.plan.find_spec", lambda name: object())
+    plan = make_plan(Volume.from_array(textured()), UpscaleOptions(), runnable=True)
+    assert plan.entry.name == a_network
+    assert "torch" not in " ".join((*plan.decisions, *plan.warnings))
+
+
+def test_no_torch_is_no_matter_where_no_network_fits(a_network, without_torch):
+    events = []
+    volume = Volume.from_array(textured()).replace(modality="CT")
+    assert medsr.super_resolve(volume, progress=Progress(events.append)).report["model"] == "tikhonov"
+    assert not [event for event in events if isinstance(event, WarningEvent)]
 
 
 def test_built_in_models_run_without_torch():

@@ -25,17 +25,6 @@ EXIT_CODES = {
     143: "stopped by SIGTERM",
 }
 
-# Package -> the extra of medsr that brings it.
-_EXTRAS = {
-    "torch": "network",
-    "monai": "network",
-    "lightning": "train",
-    "torchmetrics": "train",
-    "tensorboard": "train",
-    "openvino": "openvino",
-    "nilearn": "demo",
-}
-
 
 def explain(error: BaseException, signal_number: int | None = None) -> ErrorEvent:
     """The event for an exception: a text for people, the name of the kind, and the exit code.
@@ -54,9 +43,6 @@ def explain(error: BaseException, signal_number: int | None = None) -> ErrorEven
     if isinstance(error, MemoryError):
         text = "There is not enough memory for this. Ask for a coarser target or crop the volume."
         return ErrorEvent(text, "ResourceError", 7)
-    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) in _EXTRAS:
-        text = f"The package {package} is not installed. Install it with: pip install 'medsr[{_EXTRAS[package]}]'"
-        return ErrorEvent(text, "MissingDependencyError", 6)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return ErrorEvent("The disk is full. Free some space or write elsewhere.", "OutputError", 4)
     what = " ".join(str(error).split())[:300]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import medsr
 from medsr.degradation import AxisSampling, Profile, apply_along
-from medsr.errors import InputError, InvalidValueError
+from medsr.errors import InputError, InvalidValueError, MissingDependencyError
 from medsr.geometry import Geometry
 from medsr.inference.consistency import Consistency, make_consistent, residual_of
 from medsr.inference.interpolate import interpolate
@@ -70,6 +70,7 @@ def super_resolve(
         InputError: voxels that cannot be processed.
         InvalidValueError, UnknownNameError, ModelError: options that cannot be met for this volume.
         ResourceError: not enough memory.
+        MissingDependencyError: a network was asked for by name, and torch is not installed.
         CancelledError: `progress` said stop.
     """
     started = time.perf_counter()
@@ -81,7 +82,7 @@ def super_resolve(
         raise InputError("The grid of the reference image was not given.")
     if maps and volume.channels > 1:
         raise InvalidValueError(f"Maps are made of grey images; this one has {volume.channels} channels.")
-    plan = make_plan(volume, options, reference)
+    plan = make_plan(volume, options, reference, runnable=True)
     for warning in plan.warnings:
         progress.warn(warning)
     limit = parse_bytes(options.memory) if options.memory else available_memory()
@@ -128,7 +129,18 @@ def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coars
         smoothness = plan.entry.smoothness
         return lambda array, report: plan.acquisition.tikhonov(array, smoothness).astype(np.float32, copy=False), "cpu"
     # Only here does torch come in.
-    from medsr.inference.network import NetworkEnlarger
+    try:
+        from medsr.inference.network import NetworkEnlarger
+    except ImportError as error:
+        if (error.name or "").startswith("medsr"):
+            raise
+        what = f"The package {error.name or 'torch'} is not installed"
+        if not isinstance(error, ModuleNotFoundError):
+            what = f"torch cannot be loaded ({error})"
+        raise MissingDependencyError(
+            f"{what}; the network {plan.entry.name} needs it. Install with: pip install 'medsr[network]'. "
+            "Interpolation and tikhonov run without."
+        ) from error
 
     enlarger = NetworkEnlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
     return enlarger, enlarger.device
@@ -215,7 +227,7 @@ def _worst(agreement: list[Consistency], array: NDArray[np.generic]) -> dict[str
 
 def _versions() -> dict[str, str]:
     versions = {"medsr": medsr.__version__, "python": platform.python_version()}
-    for package in ("numpy", "SimpleITK", "torch", "openvino"):
+    for package in ("numpy", "SimpleITK", "torch"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from medsr.volume import Volume
 AXES = "xyz"
 MIN_SLICES_3D = 8
 """Volumes with fewer voxels along an axis are enlarged slice by slice."""
+
+FALLBACK = "tikhonov"
+"""What is chosen where no network fits, or none can run."""
 
 _CT_AIR_HU = -500.0
 _PLAUSIBLE_WIDTHS = (0.2, 4.0)
@@ -84,13 +88,17 @@ class Plan:
         }
 
 
-def make_plan(volume: Volume, options: UpscaleOptions, reference: Geometry | None = None) -> Plan:
+def make_plan(
+    volume: Volume, options: UpscaleOptions, reference: Geometry | None = None, *, runnable: bool = False
+) -> Plan:
     """Decide how to super-resolve `volume`.
 
     Args:
         volume: the input; its voxels are looked at only to guess the modality.
         options: what was asked.
         reference: grid of the file that ``options.reference`` names.
+        runnable: choose among the models that run in this Python, without torch no network. By default the best
+            model is chosen: the work may be done in another Python, or torch be installed before.
 
     Raises:
         InvalidValueError, UnknownNameError, ModelError: what was asked cannot be done.
@@ -102,7 +110,7 @@ def make_plan(volume: Volume, options: UpscaleOptions, reference: Geometry | Non
     acquisition = _decide_acquisition(volume, options, target, decisions, warnings)
     if options.isotropic or (options.scale is None and options.spacing is None and reference is None):
         _warn_capped(target, warnings)
-    entry, dims = _decide_model(options, modality, target, decisions, warnings)
+    entry, dims = _decide_model(options, modality, target, decisions, warnings, runnable=runnable)
     plane_axis = _decide_plane_axis(options, target)
     if dims == 2:
         decisions.append(f"Slice by slice across {AXES[2 - plane_axis]}.")
@@ -183,7 +191,13 @@ def _warn_capped(target: Target, warnings: list[str]) -> None:
 
 
 def _decide_model(
-    options: UpscaleOptions, modality: str, target: Target, decisions: list[str], warnings: list[str]
+    options: UpscaleOptions,
+    modality: str,
+    target: Target,
+    decisions: list[str],
+    warnings: list[str],
+    *,
+    runnable: bool,
 ) -> tuple[CatalogEntry, int]:
     """The model and whether it works on volumes (3) or slices (2)."""
     thin = min(target.source.size_xyz) < MIN_SLICES_3D
@@ -201,6 +215,13 @@ def _decide_model(
         entry = _automatic_model(modality, dims)
         shape = "slice by slice" if dims == 2 else "volumetric"
         reason = f"fewer than {MIN_SLICES_3D} slices" if thin and options.mode == "auto" else shape
+        if runnable and entry.needs_torch and find_spec("torch") is None:
+            warnings.append(
+                f"torch is not installed: {FALLBACK} does the work instead of the network {entry.name}, which resolves "
+                "more. For the network: pip install 'medsr[network]'."
+            )
+            reason += f", torch is not installed: {entry.name} cannot run"
+            entry = find_model(FALLBACK)
         decisions.append(f"Model: {entry.name}, chosen for {modality}, {reason}.")
     high = entry.factors[1]
     largest = max(target.factors_xyz)
@@ -239,7 +260,7 @@ def _automatic_model(modality: str, dims: int) -> CatalogEntry:
         and dims in entry.spatial_dims
     ]
     # The most specialised one: made for fewer modalities.
-    return min(fitting, key=lambda e: (len(e.modalities), e.name)) if fitting else find_model("tikhonov")
+    return min(fitting, key=lambda e: (len(e.modalities), e.name)) if fitting else find_model(FALLBACK)
 
 
 def _decide_plane_axis(options: UpscaleOptions, target: Target) -> int:
