@@ -119,6 +119,9 @@ def test_existing_output_is_filled_and_maps_are_made(resolver, scene, a_volume):
     assert slicer.util.arrayFromVolume(job.maps["difference"]).shape == (20, 40, 48)
     assert slicer.util.arrayFromVolume(job.maps["residual"]).shape == (10, 20, 24)
     assert output.GetNodeReference("MedSR.difference") is job.maps["difference"]
+    for node in job.maps.values():
+        assert node.GetDisplayNode().GetColorNode().GetName() == "MedSR difference"
+        assert node.GetDisplayNode().GetLevel() == 0
 
 
 def test_reference_grid_under_another_transform_is_met_in_the_world(resolver, scene, a_volume, helpers):
@@ -204,6 +207,64 @@ def test_cancel_takes_grandchildren_along(resolver, a_volume, helpers, tmp_path)
     assert helpers.is_alive(pid)
     job.cancel()
     assert not helpers.is_alive(pid)
+
+
+def test_idle_worker_is_let_go_after_a_while(resolver, a_volume, helpers, pump):
+    resolver.superResolve(a_volume, scale=2, model="linear")
+    pid = resolver.runner.workerPid
+    resolver.runner.poll()
+    assert resolver.runner.workerPid == pid
+    resolver.runner._idleSeconds = 0
+    resolver.runner.poll()
+    assert resolver.runner.workerPid is None
+    assert not helpers.is_alive(pid)
+    assert not pump.isRunning
+
+
+def test_waiting_job_can_be_cancelled(resolver, scene, helpers):
+    volume = helpers.make_volume(shape_zyx=(60, 90, 90))
+    first = resolver.start(volume, scale=4, model="lanczos")
+    second = resolver.start(volume, scale=2, model="linear")
+    second.cancel()
+    assert second.state == "cancelled"
+    assert not second._folder.exists()
+    first.cancel()
+    assert not resolver.runner.isBusy
+
+
+def test_a_job_started_when_another_completes(resolver, a_volume, helpers):
+    jobs = []
+
+    def again(job):
+        jobs.append(resolver.start(job.output, scale=1.5, model="linear"))
+
+    first = resolver.start(a_volume, scale=1.5, model="linear", completed=again)
+    resolver.wait(first)
+    resolver.wait(jobs[0])
+    assert jobs[0].output.GetName() == "Head SR SR"
+
+
+@pytest.mark.network
+def test_the_whole_job_with_the_shipped_network(resolver, scene, helpers):
+    import importlib.util
+
+    from medsr.catalog import load_catalog
+
+    networks = [entry.name for entry in load_catalog().values() if entry.needs_torch and "MR" in entry.modalities]
+    if not networks:
+        pytest.skip("no network for MR is shipped yet")
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("the shipped network needs torch")
+    volume = helpers.make_volume(shape_zyx=(12, 24, 24))
+    seen = []
+    job = resolver.start(volume, isotropic=True, modality="MR", progress=lambda job: seen.append(job.fraction))
+    helpers.poll_until(resolver, lambda: job.isFinished, seconds=300)
+    assert job.state == "done", job.error
+    assert job.report["model"] in networks
+    assert job.report["consistency"]["residual_percent"] < 20
+    assert len(seen) > 2
+    before, after = helpers.affine_of(volume), helpers.affine_of(job.output)
+    assert np.abs(before @ [-0.5, -0.5, -0.5, 1] - after @ [-0.5, -0.5, -0.5, 1]).max() < 1e-4
 
 
 def test_worker_killed_from_outside_becomes_a_message(resolver, scene, helpers):

@@ -10,7 +10,7 @@ from typing import Any
 
 import slicer
 
-from MedSRLib import Provenance, SceneIO
+from MedSRLib import Compare, Provenance, SceneIO
 from MedSRLib.Errors import JobCancelled
 from MedSRLib.JobRunner import JobRunner, Ticket
 from MedSRLib.Translation import tr as _
@@ -158,6 +158,7 @@ class SceneJob:
             Provenance.markResult(target, self.input, self.report)
             for name, node in maps.items():
                 target.SetNodeReferenceID(Provenance.PREFIX + name, node.GetID())
+                Compare.colourDifference(node)
         self.output, self.maps = target, maps
 
     def _removeFiles(self) -> None:
