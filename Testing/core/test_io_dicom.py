@@ -287,6 +287,41 @@ def test_a_cut_file_is_an_input_error(tmp_path, io_dicom):
         read_volume(path)
 
 
+@pytest.mark.parametrize("slices", [1, 4])
+def test_pixels_that_are_fewer_than_rows_and_columns_are_refused(tmp_path, io_dicom, slices):
+    def shorten(dataset, i):
+        if i == slices - 1:
+            dataset.PixelData = dataset.PixelData[:-12]
+
+    # Behind the pixels the file goes on: its length alone does not tell.
+    def lengthen(dataset, i):
+        dataset.DataSetTrailingPadding = bytes(500)
+
+    paths = io_dicom(tmp_path / "s", slices, edit=lambda d, i: (shorten(d, i), lengthen(d, i)))
+    with pytest.raises(InputError, match=r"'001.dcm' is truncated .* 5 rows of 6 pixels take 60 bytes, .* states 48"):
+        read_volume(tmp_path / "s" if slices > 1 else paths[0])
+    io_dicom(tmp_path / "whole", slices, edit=lengthen)
+    assert np.array_equal(read_volume(tmp_path / "whole").array, expected_voxels()[:slices])
+
+
+def test_frames_that_are_fewer_than_the_header_says_are_refused(tmp_path, io_enhanced):
+    def shorten(dataset):
+        dataset.PixelData = dataset.PixelData[:-24]
+        dataset.DataSetTrailingPadding = bytes(500)
+
+    with pytest.raises(InputError, match="is truncated"):
+        read_volume(io_enhanced(tmp_path / "e.dcm", edit=shorten))
+
+
+def test_a_file_without_pixels_is_refused(tmp_path, io_dicom):
+    def strip(dataset, i):
+        del dataset.PixelData
+        dataset.DataSetTrailingPadding = bytes(500)
+
+    with pytest.raises(InputError):
+        read_volume(io_dicom(tmp_path / "s", 1, edit=strip)[0])
+
+
 def test_a_header_that_promises_gigabytes_is_refused_before_memory_is_taken(tmp_path, io_dicom, io_edit_dicom):
     path = io_dicom(tmp_path / "s")[0]
     io_edit_dicom(path, Rows=65535, Columns=65535)

@@ -19,6 +19,9 @@ from medsr.io.formats import READABLE, check_promised_size, looks_like_dicom, su
 
 MAX_FILES = 50_000
 _MAX_FRAMES = 20_000
+_PIXEL_DATA = 0x7FE00010
+_PIXELS = (0x7FE00008, 0x7FE00009, _PIXEL_DATA)  # reals, doubles, integers
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 # Objects that have rows and columns, or none, but are no measured image.
 _NOT_IMAGES = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "RTRECORD", "PR", "SR", "KO", "REG", "DOC", "FID", "AU", "ECG"}
 _TEXTS = {
@@ -34,7 +37,7 @@ _TEXTS = {
 _TAGS = [
     *_TEXTS.values(),
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType",
-    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated",
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
@@ -150,10 +153,27 @@ def _header(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            dataset = _read_before_pixels(path, pydicom)
             dataset.get("SOPClassUID")
     except Exception as error:
         raise unreadable(path, "DICOM", error) from error
+    return dataset
+
+
+def _read_before_pixels(path: Path, pydicom: Any) -> Any:
+    """The elements in `_TAGS`; `stored_pixel_bytes` is the length of the pixels, None where it is not stated."""
+    stored: int | None = None
+
+    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+        nonlocal stored
+        if tag == _PIXEL_DATA and length != _UNDEFINED_LENGTH:
+            stored = length
+        return tag in _PIXELS
+
+    with path.open("rb") as file:
+        tags = [pydicom.tag.Tag(keyword) for keyword in _TAGS]
+        dataset = pydicom.filereader.read_partial(file, stop_when=at_pixels, force=True, specific_tags=tags)
+    dataset.stored_pixel_bytes = stored
     return dataset
 
 
@@ -199,8 +219,15 @@ def _slices(path: Path, dataset: Any) -> list[Slice]:
         raise InputError(
             f"{path.name!r} states {frames} frames and describes {len(groups)}; the header is corrupt. Export it again."
         )
-    bytes_each = max(1, _whole(dataset, "BitsAllocated") // 8) * max(1, _whole(dataset, "SamplesPerPixel"))
-    check_promised_size(path, math.prod(size) * frames * bytes_each, compressed=_is_packed(dataset))
+    packed = _is_packed(dataset)
+    promised = _promised_bytes(dataset, math.prod(size) * frames)
+    check_promised_size(path, promised, compressed=packed)
+    stored = dataset.stored_pixel_bytes
+    if not packed and stored is not None and stored < promised:
+        raise InputError(
+            f"{path.name!r} is truncated or its header is corrupt: {size[1]} rows of {size[0]} pixels take "
+            f"{promised:,} bytes, the file states {stored:,}. Copy or export it again."
+        )
     if not groups:
         plain = _plain_slice(path, dataset, size)
         if frames == 1:
@@ -209,6 +236,14 @@ def _slices(path: Path, dataset: Any) -> list[Slice]:
         return [Slice(path, n, size, None, None, plain.spacing_xy, None, None, plain.rescale) for n in range(frames)]
     shared = _sequence(dataset, "SharedFunctionalGroupsSequence")
     return [_frame_slice(path, n, size, group, shared[0] if shared else None) for n, group in enumerate(groups)]
+
+
+def _promised_bytes(dataset: Any, pixels: int) -> int:
+    """Bytes that so many uncompressed pixels take."""
+    samples = max(1, _whole(dataset, "SamplesPerPixel"))
+    if _text(dataset, "PhotometricInterpretation") == "YBR_FULL_422":
+        samples = 2  # two neighbours share their colours
+    return (pixels * samples * max(1, _whole(dataset, "BitsAllocated")) + 7) // 8
 
 
 def _is_packed(dataset: Any) -> bool:
