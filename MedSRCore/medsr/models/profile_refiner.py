@@ -198,7 +198,8 @@ class SpecialisedRefiner(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, 1, *size)`` -> the same, as `ProfileRefiner.forward`."""
         features = self.head(fold(x - CENTRE))
-        for first, second in cast("Iterable[tuple[nn.Module, nn.Module]]", self.pairs):
+        for pair in self.pairs:
+            first, second = pair.children()
             features += second(first(features).relu_())
         return x + unfold(self.tail(features))
 
