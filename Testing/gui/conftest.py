@@ -32,8 +32,9 @@ elif str(Path(__file__).parent) not in sys.path:
     sys.path.insert(0, str(Path(__file__).parent))
 
 
-def pytest_report_header():
-    return f"Testing/gui is left out: {WHY_NOT}" if WHY_NOT else None
+def pytest_terminal_summary(terminalreporter):
+    if WHY_NOT:
+        terminalreporter.write_line(f"SKIPPED Testing/gui: {WHY_NOT}")
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,9 @@ except ImportError:
     collect_ignore_glob = ["test_*.py"]
 
 
-def pytest_report_header():
-    return f"Testing/mrml is left out: {WHY_NOT}" if WHY_NOT else None
+def pytest_terminal_summary(terminalreporter):
+    if WHY_NOT:
+        terminalreporter.write_line(f"SKIPPED Testing/mrml: {WHY_NOT}")
 
 
 if str(MODULE) not in sys.path:
