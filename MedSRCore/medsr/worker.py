@@ -80,6 +80,7 @@ class Worker:
             elif text:
                 self._cancel.clear()
                 self._jobs.put(text)
+        self._closed.set()
         self._jobs.put(None)
 
     def _emit(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,8 +37,17 @@ def job(image_file, **changes):
 
 
 def serve(lines):
+    """Exit code and events of a worker whose input is closed when it has answered every line."""
     sink = io.StringIO()
-    code = Worker(io.StringIO("".join(line + "\n" for line in lines)), sink).serve()
+
+    def source():
+        yield from (line + "\n" for line in lines)
+        until = time.monotonic() + 60
+        while len(re.findall(r'^{"kind": "(?:result|error)"', sink.getvalue(), re.MULTILINE)) < len(lines):
+            assert time.monotonic() < until
+            time.sleep(0.005)
+
+    code = Worker(source(), sink).serve()
     return code, [parse_event(line) for line in sink.getvalue().splitlines()]
 
 
@@ -261,6 +271,41 @@ def test_report_and_maps_are_written(image_file, tmp_path):
 def test_output_may_not_be_the_input(image_file):
     code, events = serve([job(image_file, output=str(image_file), overwrite=True).to_json()])
     assert code == 2 and "is the input itself" in events[-1].message
+
+
+def test_too_little_memory_is_told_with_what_is_needed(image_file, tmp_path):
+    before = contents(tmp_path)
+    code, events = serve([job(image_file, options=UpscaleOptions(model="tikhonov", memory="1MB")).to_json()])
+    assert code == 2
+    assert (events[-1].error, events[-1].exit_code) == ("InvalidValueError", 2)
+    assert re.search(r"needs about [0-9.]+ GB.*raise --memory", events[-1].message)
+    assert contents(tmp_path) == before
+    assert serve([job(image_file, options=UpscaleOptions(model="tikhonov", memory="1GB")).to_json()])[0] == 0
+
+
+def test_closing_the_input_in_the_middle_of_a_job_cancels_it(tmp_path):
+    array = (np.random.default_rng(0).random((40, 120, 120)) * 1000).astype(np.float32)
+    path = tmp_path / "big.nrrd"
+    medsr.write_volume(Volume.from_array(array, np.diag([1, 1, 3, 1.0])), path)
+    spec = job(path, options=UpscaleOptions(model="lanczos", scale=3))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medsr.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        process.stdin.write(spec.to_json() + "\n")
+        process.stdin.flush()
+        while not isinstance(parse_event(process.stdout.readline()), ProgressEvent):
+            pass
+        closed = time.monotonic()
+        process.stdin.close()
+        events = [parse_event(line) for line in process.stdout]
+        assert process.wait(timeout=60) == 130
+        assert time.monotonic() - closed < 30
+        assert events[-1].error == "CancelledError"
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["big.nrrd"]
+    finally:
+        process.kill()
+        process.stdout.close()
 
 
 def test_worker_process_cancels_and_ends_with_its_input(tmp_path):
