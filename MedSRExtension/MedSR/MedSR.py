@@ -216,48 +216,53 @@ class MedSRTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Run all tests."""
-        for test in (self.test_Tikhonov, self.test_ShippedNetwork, self.test_Cancel):
+        for test in (self.test_Physics, self.test_ShippedNetwork, self.test_Cancel):
             self.setUp()
-            test()
+            self.logic = MedSRLogic()
+            try:
+                test()
+            finally:
+                self.logic.shutdown()
 
-    def test_Tikhonov(self) -> None:
-        """Physics alone, which needs nothing installed: finer grid, same place."""
-        self.delayDisplay("Super-resolving with Tikhonov")
-        volume = self._makeVolume()
-        sharp = MedSRLogic().superResolve(volume, scale=2, model="tikhonov")
-        self.assertEqual(sharp.GetImageData().GetDimensions(), (48, 40, 24))
-        before, after = [0.0] * 6, [0.0] * 6
-        volume.GetRASBounds(before)
-        sharp.GetRASBounds(after)
-        for a, b in zip(before, after):
-            self.assertAlmostEqual(a, b, places=4)
-        self.assertEqual(sharp.GetAttribute("MedSR.model"), "tikhonov")
-        self.delayDisplay("Tikhonov passed")
+    def test_Physics(self) -> None:
+        """Interpolation and Tikhonov, which need nothing installed: finer grid, same place."""
+        for model in ("linear", "tikhonov"):
+            self.delayDisplay(f"Super-resolving with {model}")
+            volume = self._makeVolume()
+            sharp = self.logic.superResolve(volume, scale=2, model=model)
+            self.assertEqual(sharp.GetImageData().GetDimensions(), (48, 40, 24))
+            before, after = [0.0] * 6, [0.0] * 6
+            volume.GetRASBounds(before)
+            sharp.GetRASBounds(after)
+            for a, b in zip(before, after):
+                self.assertAlmostEqual(a, b, places=4)
+            self.assertEqual(sharp.GetAttribute("MedSR.model"), model)
 
     def test_ShippedNetwork(self) -> None:
         """The network that comes with the module, where PyTorch is installed."""
         import importlib.util
 
+        from MedSRLib.CorePath import ensureCore
+
+        ensureCore()
         from medsr.catalog import load_catalog
 
         names = [entry.name for entry in load_catalog().values() if entry.needs_torch and "MR" in entry.modalities]
         if not names or importlib.util.find_spec("torch") is None:
             self.delayDisplay("Left out: PyTorch or the network is not installed")
             return
-        sharp = MedSRLogic().superResolve(self._makeVolume(), scale=2, model=names[0], modality="MR")
+        self.delayDisplay(f"Super-resolving with {names[0]}")
+        sharp = self.logic.superResolve(self._makeVolume(), scale=2, model=names[0], modality="MR")
         self.assertEqual(sharp.GetAttribute("MedSR.model"), names[0])
-        self.delayDisplay("Network passed")
 
     def test_Cancel(self) -> None:
         """A cancelled job leaves the scene as it was."""
         volume = self._makeVolume()
-        logic = MedSRLogic()
         count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
-        job = logic.start(volume, scale=4, model="lanczos")
+        job = self.logic.start(volume, scale=4, model="lanczos")
         job.cancel()
         self.assertEqual(job.state, "cancelled")
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), count)
-        logic.shutdown()
 
     @staticmethod
     def _makeVolume() -> slicer.vtkMRMLScalarVolumeNode:

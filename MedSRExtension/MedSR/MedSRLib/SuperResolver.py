@@ -14,7 +14,7 @@ import slicer
 from MedSRLib import SceneIO
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
-from MedSRLib.Errors import JobCancelled, SceneError, SuperResolutionError
+from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.InstallLogic import modelOf
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import DONE, RESULT_FILE, SceneJob
@@ -223,6 +223,3 @@ def _temporaryFolder() -> str | None:
     application = getattr(slicer, "app", None)
     folder = getattr(application, "temporaryPath", None) if application is not None else None
     return folder if isinstance(folder, str) and Path(folder).is_dir() else None
-
-
-__all__ = ["JobCancelled", "SuperResolver"]
