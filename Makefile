@@ -54,11 +54,11 @@ $(DEMO_READY): pyproject.toml Makefile | $(BIN)/python
 	@echo "Installing PyTorch ($(TORCH)): the largest part, minutes on a slow line ..."
 	@$(PIP) $(TORCH)
 	@echo "Installing MedSR and what its networks need ..."
-	@$(PIP) -e '.[network,openvino]'
+	@$(PIP) -e '.[network]'
 	@$(PIP) --no-deps 'nilearn>=0.10'
 	@touch $@
 
 $(TEST_READY): $(DEMO_READY)
 	@echo "Installing what training and the tests need ..."
-	@$(PIP) -e '.[network,train,openvino,dev]'
+	@$(PIP) -e '.[network,train,dev]'
 	@touch $@

@@ -30,6 +30,7 @@ class CatalogEntry:
         modalities: image modalities it is meant for.
         spatial_dims: 3 for volumes, 2 for slice-wise; interpolation and deconvolution do both.
         factors: smallest and largest factor per axis.
+        noise: noise levels it is chosen for, as fractions of the 99th percentile of the image.
         licence: of the weights.
         limits: what a person should know before trusting it.
         training_data: where it learned, or "".
@@ -48,6 +49,7 @@ class CatalogEntry:
     modalities: tuple[str, ...] = ("MR", "CT")
     spatial_dims: tuple[int, ...] = (2, 3)
     factors: tuple[float, float] = (1.0, 8.0)
+    noise: tuple[float, float] = (0.0, 1.0)
     licence: str = "Apache-2.0"
     limits: str = ""
     training_data: str = ""

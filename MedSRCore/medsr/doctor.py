@@ -23,7 +23,6 @@ REQUIRED = ("numpy", "scipy", "SimpleITK", "nibabel", "pydicom")
 _OPTIONAL = {
     "torch": ("running the networks", "pip install 'medsr[network]'"),
     "monai": ("running the networks", "pip install 'medsr[network]'"),
-    "openvino": ("running the networks about twice as fast on a CPU", "pip install 'medsr[openvino]'"),
     "lightning": ("medsr train", "pip install 'medsr[train]'"),
     "nilearn": ("medsr demo", "pip install --no-deps nilearn"),
 }

@@ -265,7 +265,7 @@ def test_demo_refuses_an_unknown_model_before_the_work(medsr, tmp_path):
 @pytest.fixture
 def without_torch(monkeypatch):
     """Torch and its relatives look as if they were not installed, and need not be loaded."""
-    hidden = {"torch", "monai", "lightning", "openvino", "nilearn"}
+    hidden = {"torch", "monai", "lightning", "nilearn"}
     find_spec, import_ = importlib.util.find_spec, builtins.__import__
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in hidden else find_spec(name))
     monkeypatch.setattr(doctor, "import_module", lambda name: import_("no_" + name if name in hidden else name))

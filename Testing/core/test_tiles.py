@@ -169,16 +169,3 @@ def test_falls_back_to_smaller_tiles_when_memory_runs_out(refiner):
     hopeless.device = "poor"
     with pytest.raises(ResourceError, match="at all"):
         refine_volume(coarse, acquisition, hopeless, tile_voxels=1e6, **arguments)
-
-
-def test_openvino_gives_what_torch_gives(refiner):
-    pytest.importorskip("openvino")
-    from medsr.inference.engines import OpenVinoEngine, TorchEngine
-    from medsr.models.profile_refiner import SpecialisedRefiner
-
-    special = SpecialisedRefiner(refiner, condition_for(refiner))
-    engines = TorchEngine(special, refiner.spatial_dims, "cpu"), OpenVinoEngine(special, refiner.spatial_dims)
-    for side in (16, 22):
-        tile = np.random.default_rng(side).random([side] * refiner.spatial_dims, dtype=np.float32)
-        first, second = (engine(tile) for engine in engines)
-        np.testing.assert_allclose(second, first, atol=2e-5)

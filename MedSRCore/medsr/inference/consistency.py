@@ -21,7 +21,9 @@ SMOOTHNESS = 1e-4
 
 _STEPS = 2
 _SLAB_VOXELS = 4_000_000
-_CLEAN, _NOISY = 0.004, 0.010
+_KNOWN_NOISE = (0.003, 0.010)
+_GUESSED_NOISE = (0.010, 0.020)
+"""Levels between which the step back fades. A guess includes the network's own errors, up to 0.7 % where nothing is noisy."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +63,36 @@ def estimate_noise(residual: Array, coarse: Array) -> float:
     return 1.4826 * float(np.median(np.abs(residual[foreground]))) / level
 
 
-def strength_for(noise: float) -> float:
-    """Share of the difference to remove at a noise level: all below 0.4 %, none above 1 %, linear between."""
-    return float(np.clip((_NOISY - noise) / (_NOISY - _CLEAN), 0.0, 1.0))
+def strength_for(noise: float, limits: tuple[float, float]) -> float:
+    """Share of the difference to remove at a noise level: all below the first limit, none above the second."""
+    clean, noisy = limits
+    return float(np.clip((noisy - noise) / (noisy - clean), 0.0, 1.0))
 
 
-def make_consistent(fine: Array, coarse: Array, acquisition: Acquisition, *, apply: bool = True) -> Consistency:
+def make_consistent(
+    fine: Array, coarse: Array, acquisition: Acquisition, *, noise: float | None = None, apply: bool = True
+) -> Consistency:
     """Move `fine` (in place) to where it agrees with `coarse`, as far as the noise allows.
 
     Args:
         fine: the result, shape ``acquisition.fine_shape``; changed.
         coarse: the measured data, shape ``acquisition.coarse_shape``.
         acquisition: what links them.
+        noise: level that is known (`background_noise`); None estimates it from what the result leaves unexplained.
         apply: False only measures.
     """
     scale = max(float(np.linalg.norm(coarse.ravel())), 1e-12)
     residual = residual_of(fine, coarse, acquisition)
     before = float(np.linalg.norm(residual.ravel())) / scale
-    noise = estimate_noise(residual, coarse)
-    strength = strength_for(noise) if apply else 0.0
+    limits = _KNOWN_NOISE if noise is not None else _GUESSED_NOISE
+    level = estimate_noise(residual, coarse) if noise is None else noise
+    strength = strength_for(level, limits) if apply else 0.0
     # Clean data are met in a second step; with noise one partial step is all there is to gain.
     for _ in range(_STEPS if strength == 1.0 else 1 if strength > 0 else 0):
         _add_back(fine, np.float32(strength) * residual, acquisition)
         residual = residual_of(fine, coarse, acquisition)
     after = float(np.linalg.norm(residual.ravel())) / scale
-    return Consistency(before, after, -float(residual.mean(dtype=np.float64)), noise, strength)
+    return Consistency(before, after, -float(residual.mean(dtype=np.float64)), level, strength)
 
 
 def _add_back(fine: Array, residual: Array, acquisition: Acquisition) -> None:

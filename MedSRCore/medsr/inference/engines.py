@@ -1,10 +1,9 @@
-"""Running a network on one tile: PyTorch on CPU or CUDA, or OpenVINO on the CPU where it is installed."""
+"""Running a network on one tile with PyTorch, on the CPU or on CUDA."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,7 +53,7 @@ def load_network(entry: CatalogEntry) -> torch.nn.Module:
 
 
 def build_engine(entry: CatalogEntry, network: torch.nn.Module, condition: Sequence[float], device: str) -> TileEngine:
-    """The fastest engine there is for a loaded network and one acquisition.
+    """An engine for a loaded network and one acquisition.
 
     Args:
         entry: the model.
@@ -64,11 +63,6 @@ def build_engine(entry: CatalogEntry, network: torch.nn.Module, condition: Seque
     """
     spatial_dims = int(entry.network["spatial_dims"])
     specialised = SpecialisedRefiner(network, torch.tensor(list(condition)))  # type: ignore[arg-type]
-    if device == "cpu" and find_spec("openvino") is not None:
-        try:
-            return OpenVinoEngine(specialised, spatial_dims)
-        except (ImportError, RuntimeError) as error:
-            logger.warning("OpenVINO cannot run this network, PyTorch does: %s", error)
     return TorchEngine(specialised, spatial_dims, device)
 
 
@@ -102,33 +96,6 @@ class TorchEngine:
             self._mixed = False
             return self(tile)
         return out
-
-
-class OpenVinoEngine:
-    """OpenVINO on the CPU in float32: about twice as fast as eager PyTorch there."""
-
-    device = "cpu (OpenVINO)"
-
-    def __init__(self, network: torch.nn.Module, spatial_dims: int) -> None:
-        import openvino
-
-        self._model = openvino.convert_model(
-            network,
-            example_input=torch.zeros(1, 1, *[16] * spatial_dims),
-            input=openvino.PartialShape([1, 1, *[-1] * spatial_dims]),
-        )
-        self._core = openvino.Core()
-        self._compiled: tuple[tuple[int, ...], Any] | None = None
-
-    def __call__(self, tile: Array) -> Array:
-        """See `TileEngine`."""
-        # A graph of fixed shape is the fast one; tiles have few different shapes.
-        if self._compiled is None or self._compiled[0] != tile.shape:
-            self._model.reshape([1, 1, *tile.shape])
-            compiled = self._core.compile_model(self._model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-            self._compiled = (tile.shape, compiled)
-        result = self._compiled[1]([np.ascontiguousarray(tile)[None, None]])
-        return np.array(result[0][0, 0], dtype=np.float32)
 
 
 def choose_device(asked: str) -> str:

@@ -22,16 +22,23 @@ _CHUNK_VOXELS = 250_000
 
 
 def interpolate(
-    array: Array, source: Geometry, target: Geometry, method: str, progress: Callable[[float], None] | None = None
+    array: Array,
+    source: Geometry,
+    target: Geometry,
+    method: str,
+    progress: Callable[[float], None] | None = None,
+    *,
+    outside: float | None = None,
 ) -> Array:
     """`array` on `source` interpolated at the voxel centres of `target`.
 
     Args:
         array: ``(z, y, x)`` float32.
         source: its grid.
-        target: where to interpolate; beyond the outer faces of `source` the smallest value of `array` is returned.
+        target: where to interpolate.
         method: a key of `INTERPOLATORS`.
         progress: receives the fraction done.
+        outside: value beyond the outer faces of `source`; None takes the smallest of `array`.
 
     Returns:
         float32 of shape ``target.shape_zyx``.
@@ -44,7 +51,7 @@ def interpolate(
         interpolator = getattr(sitk, "sitkBSplineResamplerOrder3", sitk.sitkBSplineResampler)
     else:
         interpolator = INTERPOLATORS[method]
-    outside = float(array.min())
+    outside = float(array.min()) if outside is None else outside
     result = np.empty(target.shape_zyx, dtype=np.float32)
     depth = max(1, _CHUNK_VOXELS // (target.size_xyz[0] * target.size_xyz[1]))
     for start in range(0, target.size_xyz[2], depth):

@@ -162,7 +162,7 @@ def _each_channel(
         if correct:
             # Nothing is darker than the darkest measurement, but for ringing.
             np.maximum(fine, channel.min(), out=fine)
-        agreement.append(make_consistent(fine, channel, plan.acquisition, apply=correct))
+        agreement.append(make_consistent(fine, channel, plan.acquisition, noise=plan.noise, apply=correct))
         results.append(fine)
         progress.at(start + share)
     return (results[0] if coarse.ndim == 3 else np.stack(results, axis=-1)), agreement
@@ -185,7 +185,7 @@ def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
             blur[2 - axis] = AxisSampling(n, n, 1.0, float(step), Profile.GAUSSIAN, 0.0).matrix
     smooth = apply_along(work, blur) if blur else work
     # On its own lattice a voxel is taken as it is; elsewhere a cubic spline is the best local guess.
-    return interpolate(np.asarray(smooth, dtype=np.float32), grid, target.output, "bspline")
+    return interpolate(np.asarray(smooth, dtype=np.float32), grid, target.output, "bspline", outside=outside)
 
 
 def _make_maps(work: Array, coarse: Array, plan: Plan, volume: Volume, names: tuple[str, ...]) -> dict[str, Volume]:

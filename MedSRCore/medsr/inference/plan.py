@@ -16,6 +16,7 @@ from medsr.catalog import CatalogEntry, find_model, load_catalog
 from medsr.degradation import Acquisition, AxisSampling, Profile
 from medsr.errors import InvalidValueError, ModelError
 from medsr.geometry import Geometry
+from medsr.inference.noise import background_noise
 from medsr.inference.target import ANISOTROPIC_RATIO, Target, resolve_target
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
@@ -44,6 +45,7 @@ class Plan:
         acquisition: how the input samples the work grid, per array axis (z, y, x).
         decisions: sentences: what was picked and why.
         warnings: sentences that a person should read.
+        noise: noise level of the input as a fraction of its 99th percentile, None where it cannot be told.
         channels: colours, each enlarged alone.
     """
 
@@ -55,6 +57,7 @@ class Plan:
     acquisition: Acquisition
     decisions: tuple[str, ...]
     warnings: tuple[str, ...]
+    noise: float | None = None
     channels: int = 1
 
     def estimate(self) -> dict[str, Any]:
@@ -83,6 +86,7 @@ class Plan:
                 for axis, s in zip(reversed(self.acquisition.axes), self.target.work.spacing_xyz_mm, strict=True)
             ],
             "profile": self.acquisition.axes[0].profile.value,
+            "noise": None if self.noise is None else round(self.noise, 5),
             "decisions": list(self.decisions),
             "warnings": list(self.warnings),
         }
@@ -110,12 +114,16 @@ def make_plan(
     acquisition = _decide_acquisition(volume, options, target, decisions, warnings)
     if options.isotropic or (options.scale is None and options.spacing is None and reference is None):
         _warn_capped(target, warnings)
-    entry, dims = _decide_model(options, modality, target, decisions, warnings, runnable=runnable)
+    noise = background_noise(volume.array) if modality == "MR" and not volume.planar else None
+    if noise is not None:
+        decisions.append(f"Noise: {100 * noise:.1f} % of the brightest signal, read from the background.")
+    entry, dims = _decide_model(options, modality, target, decisions, warnings, noise=noise, runnable=runnable)
     plane_axis = _decide_plane_axis(options, target)
     if dims == 2:
         decisions.append(f"Slice by slice across {AXES[2 - plane_axis]}.")
     return Plan(
-        target, entry, dims, plane_axis, modality, acquisition, tuple(decisions), tuple(warnings), volume.channels
+        target, entry, dims, plane_axis, modality, acquisition, tuple(decisions), tuple(warnings), noise,
+        volume.channels,
     )
 
 
@@ -197,6 +205,7 @@ def _decide_model(
     decisions: list[str],
     warnings: list[str],
     *,
+    noise: float | None,
     runnable: bool,
 ) -> tuple[CatalogEntry, int]:
     """The model and whether it works on volumes (3) or slices (2)."""
@@ -212,7 +221,7 @@ def _decide_model(
         decisions.append(f"Model: {entry.name}, as asked.")
     else:
         dims = {"3d": 3, "2d": 2}.get(options.mode, 2 if thin else 3)
-        entry = _automatic_model(modality, dims)
+        entry = _automatic_model(modality, dims, noise or 0.0)
         shape = "slice by slice" if dims == 2 else "volumetric"
         reason = f"fewer than {MIN_SLICES_3D} slices" if thin and options.mode == "auto" else shape
         if runnable and entry.needs_torch and find_spec("torch") is None:
@@ -249,8 +258,8 @@ def _dims_for(entry: CatalogEntry, mode: str, thin: bool) -> int:
     return 2 if thin else 3
 
 
-def _automatic_model(modality: str, dims: int) -> CatalogEntry:
-    """The shipped network for this modality and dimension; Tikhonov where there is none."""
+def _automatic_model(modality: str, dims: int, noise: float) -> CatalogEntry:
+    """The shipped network for this modality, dimension and noise level; Tikhonov where there is none."""
     fitting = [
         entry
         for entry in load_catalog().values()
@@ -259,8 +268,10 @@ def _automatic_model(modality: str, dims: int) -> CatalogEntry:
         and modality in entry.modalities
         and dims in entry.spatial_dims
     ]
-    # The most specialised one: made for fewer modalities.
-    return min(fitting, key=lambda e: (len(e.modalities), e.name)) if fitting else find_model(FALLBACK)
+    if not fitting:
+        return find_model(FALLBACK)
+    # Made for this noise, then the most specialised: for fewer modalities.
+    return min(fitting, key=lambda e: (not e.noise[0] <= noise < e.noise[1], len(e.modalities), e.name))
 
 
 def _decide_plane_axis(options: UpscaleOptions, target: Target) -> int:

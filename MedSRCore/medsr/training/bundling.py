@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from medsr.errors import ModelError
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_network
 from medsr.training.recipe import Recipe
@@ -35,6 +36,7 @@ class Card:
         limits: what not to trust it with.
         data_source: training data and their licences.
         gain: measured figures, with the command that measures them.
+        noise: noise levels it is chosen for.
         licence: of the weights.
         version: of the bundle.
     """
@@ -44,14 +46,16 @@ class Card:
     limits: str
     data_source: str
     gain: str
+    noise: tuple[float, float] = (0.0, 1.0)
     licence: str = "Apache-2.0"
     version: str = "0.1.0"
 
     @classmethod
     def load(cls, path: Path) -> Card:
         """Read a card from JSON."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        return cls(**data)
 
 
 def write_bundle(folder: Path, recipe: Recipe, weights: Path, card: Card, log: Path | None = None) -> Path:
@@ -62,7 +66,7 @@ def write_bundle(folder: Path, recipe: Recipe, weights: Path, card: Card, log: P
         recipe: what was trained.
         weights: state dict of the network.
         card: the words.
-        log: the CSV log of the training, shipped with it.
+        log: folder of the training's log parts, shipped joined.
 
     Returns:
         `folder`.
@@ -70,7 +74,8 @@ def write_bundle(folder: Path, recipe: Recipe, weights: Path, card: Card, log: P
     state = torch.load(weights, weights_only=True, map_location="cpu")
     network = build_network(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
     network.load_state_dict(state)
-    assert isinstance(network, ProfileRefiner)
+    if not isinstance(network, ProfileRefiner):
+        raise ModelError(f"Bundles are made of ProfileRefiners, the recipe has {recipe.network.architecture!r}.")
     for part in ("configs", "models", "docs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     model = folder / "models" / "model.pt"
@@ -83,7 +88,7 @@ def write_bundle(folder: Path, recipe: Recipe, weights: Path, card: Card, log: P
     shutil.copyfile(LICENCE_FILE, folder / "LICENSE")
     duration = ""
     if log is not None:
-        duration = _copy_log(log, folder / "docs" / "training-log.csv")
+        duration = _join_logs(log, folder / "docs" / "training-log.csv")
     (folder / "docs" / "README.md").write_text(_readme(folder.name, recipe, card, count, duration), encoding="utf-8")
     return folder
 
@@ -116,6 +121,7 @@ def _metadata(
             "modalities": list(card.modalities),
             "spatial_dims": [dims],
             "factors": [1.0, 8.0],
+            "noise": list(card.noise),
             "limits": card.limits,
             "gain": card.gain,
             "halo": network.halo,
@@ -157,16 +163,24 @@ def _inference(recipe: Recipe) -> Mapping[str, Any]:
     }
 
 
-def _copy_log(log: Path, target: Path) -> str:
-    """Copy a training log; return how many steps it tells of."""
-    shutil.copyfile(log, target)
-    with target.open(newline="", encoding="utf-8") as file:
-        steps = [int(row["step"]) for row in csv.DictReader(file) if row.get("step")]
+def _join_logs(folder: Path, target: Path) -> str:
+    """Write all parts of a training's log as one CSV; return how many steps it tells of."""
+    rows: list[dict[str, str]] = []
+    for part in sorted(folder.glob("part-*/metrics.csv")):
+        with part.open(newline="", encoding="utf-8") as file:
+            rows += list(csv.DictReader(file))
+    columns = ["step", *sorted({key for row in rows for key in row} - {"step"})]
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    steps = [int(row["step"]) for row in rows if row.get("step")]
     return f"{max(steps) + 1} steps" if steps else ""
 
 
 def _readme(name: str, recipe: Recipe, card: Card, count: int, duration: str) -> str:
     dims = recipe.network.spatial_dims
+    patches = f"{recipe.batch} patches of {recipe.patch} voxels a side"
     return f"""# {name}
 
 {card.summary}
@@ -177,7 +191,7 @@ def _readme(name: str, recipe: Recipe, card: Card, count: int, duration: str) ->
 | Works on | {"volumes" if dims == 3 else "slices, one by one"} |
 | Factors | 1 to 8 per axis, any mixture |
 | Network | {recipe.network.architecture}, {count:,} weights |
-| Training | {duration or "see training-log.csv"}, {recipe.batch} patches of {recipe.patch} voxels a side per step and process; `recipe.json` |
+| Training | {duration or "see training-log.csv"}, {patches} per step and process; `recipe.json` |
 | Version | {card.version} |
 | Licence | {card.licence} |
 

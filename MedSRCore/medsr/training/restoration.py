@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import lightning as L
+import math
+
 import torch
+from lightning import LightningModule
 from torch import Tensor
 
 from medsr.losses.pixel import mean_absolute_error
@@ -17,42 +19,50 @@ def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
     return min(warm, max(cool, 0.01))
 
 
-class RestorationModule(L.LightningModule):
+class RestorationModule(LightningModule):
     """Trains `network` to turn ``input`` into ``target``.
 
-    Logs ``loss`` in training; in validation the mean PSNR gain in dB over the input, per acquisition.
+    Logs ``loss`` beside ``loss_before`` in training; in validation the PSNR gain in dB over the input.
     """
 
     def __init__(self, network: torch.nn.Module, recipe: Recipe) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
+        self._errors: dict[str, list[tuple[float, float]]] = {}
 
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
+        """Mean absolute error of one batch, logged beside what it was before the network."""
         restored = self.network(batch["input"], batch["condition"])
         loss = mean_absolute_error(restored.float(), batch["target"])
+        self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         # Beside the loss, what it was before the network: their distance is what was learned.
-        before = (batch["input"] - batch["target"]).abs().mean()
-        self.log("loss", loss)
-        self.log("relative_error", loss.detach() / before, prog_bar=True, on_step=False, on_epoch=True)
+        before = mean_absolute_error(batch["input"], batch["target"])
+        self.log("loss_before", before, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
+        """Collect squared errors before and after, for all examples and per kind of acquisition."""
         restored = self.network(batch["input"], batch["condition"]).float()
         spatial = tuple(range(1, restored.dim()))
         before = (batch["input"] - batch["target"]).square().mean(spatial)
         after = (restored - batch["target"]).square().mean(spatial)
-        gain = 10 * torch.log10(before / after)
-        self.log("gain", gain.mean(), batch_size=len(gain), prog_bar=True)
+        # The second axis is enlarged in no single-axis example.
         single_axis = batch["condition"][:, 3] == 0
-        for name, mask in (("gain_single_axis", single_axis), ("gain_all_axes", ~single_axis)):
-            if mask.any():
-                self.log(name, gain[mask].mean(), batch_size=int(mask.sum()))
+        for name, chosen in (("", single_axis | True), ("_single_axis", single_axis), ("_more_axes", ~single_axis)):
+            self._errors.setdefault(name, []).append((float(before[chosen].sum()), float(after[chosen].sum())))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the gain of the pooled error: empty patches weigh nothing, as in a whole volume."""
+        for name, pairs in self._errors.items():
+            before, after = (sum(column) for column in zip(*pairs, strict=True))
+            if after > 0:
+                self.log(f"gain_db{name}", 10 * math.log10(before / after), sync_dist=True, prog_bar=not name)
+        self._errors.clear()
 
     def configure_optimizers(self):  # type: ignore[no-untyped-def]
+        """Adam; the rate follows `rate_at`."""
         recipe = self.recipe.optimiser
         optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_at(step, self.recipe.steps, recipe)
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, self.recipe.steps, recipe))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,154 @@
+"""Speed and memory of the main job, each run a whole process of its own.
+
+    python Testing/benchmarks/bench_upscale.py            # all
+    python Testing/benchmarks/bench_upscale.py speed linear large window
+
+``speed``   96 x 128 x 96 to 192 x 256 x 192: CPU seconds and peak memory.
+``linear``  CPU seconds per output voxel over sizes.
+``large``   512 x 512 x 400 out with a limit of 6 GB.
+``window``  the same network by MONAI's SlidingWindowInferer (Gaussian, overlap 0.5), as ratios in one run.
+
+Prints Markdown. The volumes are phantoms: speed does not depend on what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage as ndi
+
+import medsr
+from medsr.volume import Volume
+
+
+def phantom(shape_zyx: tuple[int, int, int], spacing_xyz: tuple[float, float, float], path: Path) -> Path:
+    """A smooth random MR-like volume in a file."""
+    rng = np.random.default_rng(0)
+    noise = ndi.gaussian_filter(rng.random(shape_zyx, dtype=np.float32), 1.2)
+    array = ((noise - noise.min()) / np.ptp(noise) * 1000).astype(np.int16)
+    return medsr.write_volume(Volume.from_array(array, np.diag([*spacing_xyz, 1.0])).replace(modality="MR"), path)
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """CPU seconds and peak resident bytes of a command and its children."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    assert process.stderr is not None
+    text = process.stderr.read().decode(errors="replace")
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed:\n{text}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024.0
+
+
+def upscale(source: Path, *options: str) -> tuple[float, float]:
+    """`medsr upscale` of `source` as a process."""
+    output = source.with_name("out.nrrd")
+    command = [sys.executable, "-m", "medsr", "upscale", str(source), str(output), "--overwrite", "--modality", "MR"]
+    return run([*command, "--device", "cpu", *options])
+
+
+def say(*cells: object) -> None:
+    """One row of a Markdown table."""
+    sys.stdout.write("| " + " | ".join(str(c) for c in cells) + " |\n")
+    sys.stdout.flush()
+
+
+def heading(title: str, *columns: str) -> None:
+    """A title and the head of a table."""
+    sys.stdout.write(f"\n### {title}\n\n")
+    say(*columns)
+    say(*["---"] * len(columns))
+
+
+def speed(folder: Path) -> None:
+    """The size that SynthSR's layout needs about 125 CPU seconds and 7.2 GB for."""
+    heading("96 x 128 x 96 to 192 x 256 x 192", "model", "CPU seconds", "peak GB")
+    source = phantom((96, 128, 96), (2.0, 2.0, 2.0), folder / "iso.nrrd")
+    for model in ("linear", "bspline", "tikhonov", "auto"):
+        seconds, memory = upscale(source, "--scale", "2", "--model", model)
+        say(model, f"{seconds:.1f}", f"{memory / 1e9:.2f}")
+
+
+def linear(folder: Path) -> None:
+    """Time per voxel stays the same."""
+    heading("Time against size (x2 in every direction)", "output voxels", "CPU seconds", "CPU seconds per megavoxel", "peak GB")
+    for side in (48, 96, 144, 192):
+        source = phantom((side, side, side), (2.0, 2.0, 2.0), folder / f"{side}.nrrd")
+        seconds, memory = upscale(source, "--scale", "2")
+        voxels = 8 * side**3
+        say(f"{voxels / 1e6:.1f} M", f"{seconds:.1f}", f"{seconds / voxels * 1e6:.2f}", f"{memory / 1e9:.2f}")
+
+
+def large(folder: Path) -> None:
+    """A volume whose features would fill a workstation."""
+    heading("512 x 512 x 400 out, --memory 6GB", "input", "CPU seconds", "peak GB")
+    source = phantom((100, 512, 512), (0.7, 0.7, 2.8), folder / "large.nrrd")
+    seconds, memory = upscale(source, "--scale", "1,1,4", "--memory", "6GB")
+    say("512 x 512 x 100", f"{seconds:.1f}", f"{memory / 1e9:.2f}")
+
+
+WINDOW = """
+    import numpy as np, torch
+    from monai.inferers import SlidingWindowInferer
+    import medsr
+    from medsr.degradation import Acquisition
+    from medsr.inference.engines import TorchEngine, load_network, build_engine
+    from medsr.inference.plan import make_plan
+    from medsr.inference.refine import refine_volume
+    from medsr.models.profile_refiner import SpecialisedRefiner, acquisition_condition
+    from medsr.normalisation import Normalisation
+    from medsr.options import UpscaleOptions
+
+    volume = medsr.read_volume({source!r}).replace(modality="MR")
+    plan = make_plan(volume, UpscaleOptions(scale=2))
+    entry = plan.entry
+    coarse = Normalisation.of(volume.array.astype(np.float32), "MR").apply(volume.array)
+    condition = acquisition_condition([2.0] * 3, [2.0] * 3, [False] * 3)
+    network = SpecialisedRefiner(load_network(entry), torch.tensor(condition))
+    if {ours}:
+        fine = refine_volume(coarse, plan.acquisition, {engine}, halo=entry.halo, multiple=2,
+                             smoothness=entry.smoothness, tile_voxels={tile}, progress=lambda f: None)
+    else:
+        start = torch.from_numpy(plan.acquisition.tikhonov(coarse, entry.smoothness))[None, None]
+        with torch.inference_mode():
+            fine = SlidingWindowInferer((128, 128, 128), 1, 0.5, "gaussian")(start, network)[0, 0].numpy()
+"""
+
+
+def window(folder: Path) -> None:
+    """Ours and MONAI's sliding window with the same network, tiles of the same number of voxels, and PyTorch."""
+    heading("Against MONAI's SlidingWindowInferer (192 x 256 x 192 out)", "engine", "CPU seconds", "peak GB", "time / ours", "memory / ours")
+    source = phantom((96, 128, 96), (2.0, 2.0, 2.0), folder / "window.nrrd")
+    same = {"engine": 'TorchEngine(network, 3, "cpu")', "tile": 128.0**3}
+    fast = {"engine": 'build_engine(entry, load_network(entry), condition, "cpu")', "tile": 128.0**3}
+    rows = {}
+    for name, ours, how in (
+        ("medsr tiles, PyTorch", True, same), ("medsr tiles, as shipped", True, fast), ("MONAI, Gaussian, overlap 0.5", False, same),
+    ):  # fmt: skip
+        code = textwrap.dedent(WINDOW).format(source=str(source), ours=ours, **how)
+        rows[name] = run([sys.executable, "-c", code])
+    seconds, memory = rows["medsr tiles, PyTorch"]
+    for name, (s, m) in rows.items():
+        say(name, f"{s:.1f}", f"{m / 1e9:.2f}", f"{s / seconds:.2f}", f"{m / memory:.2f}")
+
+
+def main() -> None:
+    """Run the benchmarks that the command line names."""
+    known = {"speed": speed, "linear": linear, "window": window, "large": large}
+    chosen = sys.argv[1:] or list(known)
+    for name in chosen:
+        if name not in known:
+            sys.exit(f"There is no benchmark {name!r}; known: {', '.join(known)}.")
+        with tempfile.TemporaryDirectory() as folder:
+            known[name](Path(folder))
+
+
+if __name__ == "__main__":
+    main()
