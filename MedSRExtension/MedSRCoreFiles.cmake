@@ -5,12 +5,6 @@ set(MEDSR_CORE_FILES
   medsr/api.py
   medsr/augmentation/__init__.py
   medsr/bundles/LICENSE
-  medsr/bundles/mr-3d/LICENSE
-  medsr/bundles/mr-3d/configs/inference.json
-  medsr/bundles/mr-3d/configs/metadata.json
-  medsr/bundles/mr-3d/docs/README.md
-  medsr/bundles/mr-3d/docs/recipe.json
-  medsr/bundles/mr-3d/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
   medsr/cli/console.py
@@ -49,6 +43,7 @@ set(MEDSR_CORE_FILES
   medsr/inference/engines.py
   medsr/inference/interpolate.py
   medsr/inference/network.py
+  medsr/inference/noise.py
   medsr/inference/pipeline.py
   medsr/inference/plan.py
   medsr/inference/refine.py
@@ -79,10 +74,15 @@ set(MEDSR_CORE_FILES
   medsr/resources.py
   medsr/training/__init__.py
   medsr/training/bundling.py
+  medsr/training/cards/ct-3d.json
+  medsr/training/cards/mr-3d-noisy.json
+  medsr/training/cards/mr-3d.json
+  medsr/training/cards/slices-2d.json
   medsr/training/patches.py
   medsr/training/recipe.py
   medsr/training/recipes/ct-3d.json
   medsr/training/recipes/ct.data.json
+  medsr/training/recipes/mr-3d-noisy.json
   medsr/training/recipes/mr-3d.json
   medsr/training/recipes/mr.data.json
   medsr/training/recipes/slices-2d.json

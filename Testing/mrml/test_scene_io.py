@@ -103,3 +103,13 @@ def test_non_linear_transform_is_told(scene, a_volume):
     grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
     a_volume.SetAndObserveTransformNodeID(grid.GetID())
     assert "non-linear" in headerOf(a_volume)["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "axis"),
+    [((1, 1, 5), 2), ((1, 5, 1), 1), ((4, 1, 1), 0), ((1, 1, 1), 2), ((0.78, 0.78, 0.4), 2), ((1.3, 0.9, 0.6), 0)],
+)
+def test_slice_axis_is_the_one_that_differs(scene, spacing, axis):
+    from MedSRLib.Preview import sliceAxis
+
+    assert sliceAxis(spacing) == axis

@@ -150,6 +150,19 @@ def test_colour_volume(resolver, scene):
     assert slicer.util.arrayFromVolume(sharp).shape == (18, 20, 22, 3)
 
 
+def test_deviation_of_ct_is_told_in_hounsfield_units(resolver, helpers):
+    from MedSRLib.Report import consistencyText
+
+    volume = helpers.make_volume("CT")
+    slicer.util.arrayFromVolume(volume)[:] -= 1000
+    job = resolver.start(volume, scale=2, model="tikhonov", maps=["residual"])
+    resolver.wait(job)
+    assert job.report["modality"] == "CT"
+    residual = slicer.util.arrayFromVolume(job.maps["residual"])
+    assert job.report["residual_hu"] == pytest.approx(float(np.sqrt(np.mean(residual.astype(float) ** 2))), rel=0.02)
+    assert "HU" in consistencyText(job.report)
+
+
 def test_two_runs_share_one_warm_worker(resolver, a_volume, pump):
     resolver.superResolve(a_volume, scale=2, model="linear")
     first = resolver.runner.workerPid

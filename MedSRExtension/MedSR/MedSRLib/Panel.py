@@ -234,11 +234,11 @@ class Panel:
         self._updateApply()
 
     def _options(self) -> dict[str, Any]:
-        return Parameter.optionsOf(self._parameters, self._thickAxis())
+        return Parameter.optionsOf(self._parameters, self._sliceAxis())
 
-    def _thickAxis(self) -> int:
+    def _sliceAxis(self) -> int:
         axis = self._parameters.sliceAxis
-        return "xyz".index(axis) if axis in ("x", "y", "z") else self.facts.thickAxis if self.facts else 2
+        return "xyz".index(axis) if axis in ("x", "y", "z") else self.facts.sliceAxis if self.facts else 2
 
     def _reference(self) -> Any:
         return self._parameters.referenceVolume if self._parameters.target == Parameter.REFERENCE else None

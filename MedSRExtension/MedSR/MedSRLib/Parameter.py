@@ -60,12 +60,12 @@ class MedSRParameterNode:
     fade: Annotated[float, WithinRange(0, 1)] = 1.0
 
 
-def optionsOf(parameters: MedSRParameterNode, thickAxis: int = 2) -> dict[str, Any]:
+def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, Any]:
     """The options of a job, as `SuperResolver.start` takes them; nodes and maps are not among them.
 
     Args:
         parameters: the choices.
-        thickAxis: grid axis (0, 1, 2) across the slices, which "twice in plane" leaves as it is.
+        sliceAxis: grid axis (0, 1, 2) across the slices, which "twice in plane" leaves as it is.
     """
     options: dict[str, Any] = {}
     if parameters.target == ISOTROPIC:
@@ -73,7 +73,7 @@ def optionsOf(parameters: MedSRParameterNode, thickAxis: int = 2) -> dict[str, A
     elif parameters.target == TWICE:
         options["scale"] = (2.0, 2.0, 2.0)
     elif parameters.target == TWICE_IN_PLANE:
-        options["scale"] = tuple(1.0 if axis == thickAxis else 2.0 for axis in range(3))
+        options["scale"] = tuple(1.0 if axis == sliceAxis else 2.0 for axis in range(3))
     elif parameters.target == SPACING:
         options["spacing"] = (parameters.spacingX, parameters.spacingY, parameters.spacingZ)
     if parameters.sliceThickness > 0:

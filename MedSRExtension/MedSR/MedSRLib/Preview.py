@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from MedSRLib.CorePath import ensureCore
 from MedSRLib.Translation import tr as _
 
 _ANISOTROPIC = 1.25
+_SAME_PIXEL = 1.02
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class InputFacts:
     Attributes:
         text: one line: size, spacing, modality, thick slices.
         warnings: sentences.
-        thickAxis: grid axis (0, 1, 2) across the slices.
+        sliceAxis: grid axis (0, 1, 2) across the slices.
         isIsotropic: True when no axis is clearly coarser.
         sliceThickness: mm from the DICOM header, 0 when unknown.
         spacing: mm along each grid axis.
@@ -33,7 +34,7 @@ class InputFacts:
 
     text: str
     warnings: tuple[str, ...]
-    thickAxis: int
+    sliceAxis: int
     isIsotropic: bool
     sliceThickness: float
     spacing: tuple[float, float, float]
@@ -72,17 +73,16 @@ class Previewer:
         """
         volume = SceneIO.volumeOf(volumeNode)
         spacing = volume.geometry.spacing_xyz_mm
-        thick = int(np.argmax(spacing)) if max(spacing) / min(spacing) >= _ANISOTROPIC else 2
+        across = sliceAxis(spacing)
         isotropic = max(spacing) / min(spacing) < _ANISOTROPIC
         modality, how = self._modality(volumeNode, volume)
         kind = modality if "header" in how else _("{modality} (guessed)").format(modality=modality)
         parts = [volume.geometry.describe(), kind]
         if not isotropic:
-            parts.append(
-                _("thick {plane} slices, {width:.3g} mm along {axis}").format(
-                    plane=_plane(volumeNode, thick), width=spacing[thick], axis="xyz"[thick]
-                )
-            )
+            thick = spacing[across] == max(spacing)
+            text = _("thick {plane} slices, {width:.3g} mm along {axis}") if thick else ""
+            text = text or _("thin {plane} slices, every {width:.3g} mm along {axis}")
+            parts.append(text.format(plane=_plane(volumeNode, across), width=spacing[across], axis="xyz"[across]))
         warnings = list(volume.warnings)
         if volume.array.dtype.itemsize == 1 and volume.array.ndim == 3:
             warnings.append(
@@ -93,7 +93,7 @@ class Previewer:
         if volume.array.dtype.kind in "iu" and _looksLikeLabels(volume):
             warnings.append(_("Only a few whole numbers, like a segmentation: labels are not super-resolved."))
         return InputFacts(
-            ", ".join(parts), tuple(warnings), thick, isotropic, volume.slice_thickness_mm or 0.0, spacing
+            ", ".join(parts), tuple(warnings), across, isotropic, volume.slice_thickness_mm or 0.0, spacing
         )
 
     def preview(
@@ -152,6 +152,17 @@ def referenceGeometry(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer
 
     affine = SceneIO.affineSeenFrom(referenceNode, inputNode)
     return Geometry.from_affine(affine, referenceNode.GetImageData().GetDimensions())
+
+
+def sliceAxis(spacing: Sequence[float]) -> int:
+    """The axis across the slices: the one whose spacing differs from two equal ones, else the coarsest; z for cubes."""
+    for axis in (2, 1, 0):
+        first, second = (spacing[other] for other in range(3) if other != axis)
+        if max(first, second) / min(first, second) < _SAME_PIXEL and not (
+            1 / _ANISOTROPIC < spacing[axis] / first < _ANISOTROPIC
+        ):
+            return axis
+    return int(np.argmax(spacing)) if max(spacing) / min(spacing) >= _ANISOTROPIC else 2
 
 
 def _looksLikeLabels(volume: Any) -> bool:

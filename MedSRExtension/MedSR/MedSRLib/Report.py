@@ -17,9 +17,9 @@ def consistencyText(report: Mapping[str, Any]) -> str:
     if percent is None:
         return _("not measured")
     text = _("{percent:.2g} % of the signal").format(percent=percent)
-    bias = consistency.get("bias")
-    if report.get("modality") == "CT" and bias is not None:
-        text = _("{bias:+.2g} HU on average, {percent}").format(bias=bias, percent=text)
+    rms = report.get("residual_hu")
+    if rms is not None:
+        text = _("{rms:.2g} HU (root mean square), {percent}").format(rms=rms, percent=text)
     return text
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import slicer
 
 from MedSRLib import Compare, Provenance, SceneIO
@@ -121,7 +122,7 @@ class SceneJob:
         if not self.inputIsThere:
             raise JobCancelled(_("The input volume was removed from the scene."))
         self.stage = _("Loading the result")
-        self.report = dict(event.report)
+        self.report = withHounsfieldUnits(event.report, SceneIO.checkedArray(self.input))
         self._load()
         self.state, self.fraction, self.secondsLeft = DONE, 1.0, 0.0
         self._removeFiles()
@@ -172,3 +173,14 @@ class SceneJob:
             callback(self)
         except Exception:
             logger.exception("A callback of a MedSR job failed.")
+
+
+def withHounsfieldUnits(report: Mapping[str, Any], voxels: np.ndarray) -> dict[str, Any]:
+    """The report, for CT with ``residual_hu``: the deviation from the measured data as a root mean square in HU."""
+    told = dict(report)
+    relative = told.get("consistency", {}).get("residual")
+    if told.get("modality") == "CT" and relative is not None:
+        flat = voxels.reshape(-1)
+        sample = flat[:: max(1, flat.size // 4_000_000)].astype(np.float64)
+        told["residual_hu"] = round(float(relative) * float(np.sqrt(np.mean(sample**2))), 4)
+    return told
