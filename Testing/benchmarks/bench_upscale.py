@@ -78,7 +78,8 @@ def speed(folder: Path) -> None:
 
 def linear(folder: Path) -> None:
     """Time per voxel stays the same."""
-    heading("Time against size (x2 in every direction)", "output voxels", "CPU seconds", "CPU seconds per megavoxel", "peak GB")
+    columns = ("output voxels", "CPU seconds", "CPU seconds per megavoxel", "peak GB")
+    heading("Time against size (x2 in every direction)", *columns)
     for side in (48, 96, 144, 192):
         source = phantom((side, side, side), (2.0, 2.0, 2.0), folder / f"{side}.nrrd")
         seconds, memory = upscale(source, "--scale", "2")
@@ -124,14 +125,17 @@ WINDOW = """
 
 def window(folder: Path) -> None:
     """Ours and MONAI's sliding window with the same network, tiles of the same number of voxels, and PyTorch."""
-    heading("Against MONAI's SlidingWindowInferer (192 x 256 x 192 out)", "engine", "CPU seconds", "peak GB", "time / ours", "memory / ours")
+    columns = ("engine", "CPU seconds", "peak GB", "time / ours", "memory / ours")
+    heading("Against MONAI's SlidingWindowInferer (192 x 256 x 192 out)", *columns)
     source = phantom((96, 128, 96), (2.0, 2.0, 2.0), folder / "window.nrrd")
     same = {"engine": 'TorchEngine(network, 3, "cpu")', "tile": 128.0**3}
     fast = {"engine": 'build_engine(entry, load_network(entry), condition, "cpu")', "tile": 128.0**3}
     rows = {}
     for name, ours, how in (
-        ("medsr tiles, PyTorch", True, same), ("medsr tiles, as shipped", True, fast), ("MONAI, Gaussian, overlap 0.5", False, same),
-    ):  # fmt: skip
+        ("medsr tiles, PyTorch", True, same),
+        ("medsr tiles, as shipped", True, fast),
+        ("MONAI, Gaussian, overlap 0.5", False, same),
+    ):
         code = textwrap.dedent(WINDOW).format(source=str(source), ours=ours, **how)
         rows[name] = run([sys.executable, "-c", code])
     seconds, memory = rows["medsr tiles, PyTorch"]

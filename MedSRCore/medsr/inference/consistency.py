@@ -23,7 +23,7 @@ _STEPS = 2
 _SLAB_VOXELS = 4_000_000
 _KNOWN_NOISE = (0.003, 0.010)
 _GUESSED_NOISE = (0.010, 0.020)
-"""Levels between which the step back fades. A guess includes the network's own errors, up to 0.7 % where nothing is noisy."""
+"""Levels between which the step back fades. A guess includes the network's errors, up to 0.7 % in clean data."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,15 @@ def make_plan(
     if dims == 2:
         decisions.append(f"Slice by slice across {AXES[2 - plane_axis]}.")
     return Plan(
-        target, entry, dims, plane_axis, modality, acquisition, tuple(decisions), tuple(warnings), noise,
+        target,
+        entry,
+        dims,
+        plane_axis,
+        modality,
+        acquisition,
+        tuple(decisions),
+        tuple(warnings),
+        noise,
         volume.channels,
     )
 
