@@ -156,7 +156,7 @@ def test_python_blocks_run(page, in_phantoms):
     # What `auto` would choose depends on what is installed; the closed form is always there.
     prelude = (
         "import medsr.inference.plan as plan\nfrom medsr.catalog import find_model\n"
-        "plan._automatic_model = lambda modality, dims: find_model('tikhonov')\n"
+        "plan._automatic_model = lambda *_: find_model('tikhonov')\n"
     )
     # One process for the page, each block in a namespace of its own: none may lean on an earlier one.
     script = prelude + "".join(f"exec({block!r}, {{}})\n" for block in found)
@@ -200,7 +200,7 @@ def test_options_named_in_sentences_exist(page):
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_commands_run_one_after_the_other(page, in_phantoms, monkeypatch, capsys):
-    monkeypatch.setattr("medsr.inference.plan._automatic_model", lambda modality, dims: find_model("tikhonov"))
+    monkeypatch.setattr("medsr.inference.plan._automatic_model", lambda *_: find_model("tikhonov"))
     if page.endswith("first-steps.md"):
         exec(blocks(text_of(page), "python")[0], {})  # makes the phantom that the page works on
     tried = [words for words in commands(text_of(page)) if words[0] not in NOT_TRIED]
