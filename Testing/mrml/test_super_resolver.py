@@ -257,6 +257,28 @@ def test_a_job_started_when_another_completes(resolver, a_volume, helpers):
     assert jobs[0].output.GetName() == "Head SR SR"
 
 
+def test_a_worker_that_does_one_job_and_ends_serves_as_well(resolver, a_volume):
+    from MedSRLib.Environment import chosenInterpreter
+    from MedSRLib.WorkerProcess import WorkerProcess
+
+    code = (
+        "import sys; from medsr.jobs import JobSpec; from medsr.worker import run_job\n"
+        "run_job(JobSpec.from_json(sys.stdin.readline()), lambda event: print(event.to_json(), flush=True))"
+    )
+    interpreter = chosenInterpreter()
+    resolver.runner.startWorker = lambda: WorkerProcess([interpreter.path, "-c", code], interpreter.environment())
+    jobs = []
+
+    def again(job):
+        if len(jobs) < 3:
+            jobs.append(resolver.start(a_volume, scale=2, model="linear", completed=again))
+
+    jobs.append(resolver.start(a_volume, scale=2, model="linear", completed=again))
+    for number in range(3):
+        resolver.wait(jobs[number])
+    assert [job.state for job in jobs] == ["done", "done", "done"]
+
+
 @pytest.mark.network
 def test_the_whole_job_with_the_shipped_network(resolver, scene, helpers):
     import importlib.util

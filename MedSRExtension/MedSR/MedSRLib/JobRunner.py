@@ -104,7 +104,7 @@ class JobRunner:
             try:
                 self._next()
             except SuperResolutionError:
-                self._waiting.clear()
+                self._waiting.remove(ticket)
                 raise
         return ticket
 
@@ -126,15 +126,16 @@ class JobRunner:
         """Read what the worker said and pass it on; called by the timer, on the main thread."""
         if self._current:
             self._current.listener.onTick()
-        if self._worker is None:
+        worker = self._worker
+        if worker is None:
             return
-        ended = self._worker.hasEnded
-        for line in self._worker.readLog():
+        ended = worker.hasEnded
+        for line in worker.readLog():
             if self._current:
                 self._current.listener.onLog(line)
-        for line in self._worker.readLines():
+        for line in worker.readLines():
             self._handle(line)
-            if self._worker is None:  # a listener cancelled
+            if self._worker is not worker:  # a listener cancelled, or started a job that needed a fresh one
                 return
         if ended and self._current:
             self._onDeath()
