@@ -287,3 +287,20 @@ def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, sett
 def test_sections_open_with_what_is_needed_and_hide_the_rest(ui):
     folded = {name for name in vars(ui) if name.endswith("Section") and getattr(ui, name).collapsed}
     assert folded == {"logSection", "advancedSection"}
+
+
+def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a_volume, monkeypatch):
+    from medsr import catalog
+    from medsr.errors import ModelError
+
+    def damaged():
+        raise ModelError("The bundle has unreadable metadata.")
+
+    monkeypatch.setattr(catalog, "load_catalog", damaged)
+    monkeypatch.setattr("medsr.inference.plan.load_catalog", damaged)
+    module.build()
+    settle()
+    ui = module.widget.ui
+    assert ui.modelCombo.count == 1
+    assert "unreadable metadata" in ui.previewWarningLabel.text
+    assert not ui.applyButton.enabled

@@ -44,6 +44,11 @@ def test_newer_slicer_gets_a_category_title(module, sample_data):
     assert ("MedSR", "MedSR") in titles
 
 
+def test_an_application_without_sample_data_starts_too(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SampleData", None)
+    module.app.signals.emit("startupCompleted")
+
+
 def test_without_plugins_the_menu_entry_is_silently_absent(module):
     from MedSRLib import Startup
 

@@ -14,7 +14,6 @@ import slicer.util
 import vtk
 
 from MedSRLib import Choices, Parameter, Provenance
-from MedSRLib.Errors import ModuleError
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import InputFacts, PlanPreview, Previewer
 from MedSRLib.ResultView import ResultView
@@ -301,7 +300,7 @@ def _modelEntries() -> list[tuple[str, str, str]]:
     try:
         ensureCore()
         return Choices.modelEntries()
-    except (ModuleError, ImportError) as error:
+    except Exception as error:  # no library, an old Python, a damaged bundle
         return [("auto", _("Automatic (recommended)"), str(error))]
 
 

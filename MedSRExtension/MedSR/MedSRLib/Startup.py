@@ -21,9 +21,11 @@ SAMPLES = (
 
 
 def registerSampleData(iconsFolder: Path) -> None:
-    """Add the volumes of the tutorial to the Sample Data module."""
-    import SampleData
-
+    """Add the volumes of the tutorial to the Sample Data module, where there is one."""
+    try:
+        import SampleData
+    except ImportError:  # a custom application without it
+        return
     logic = SampleData.SampleDataLogic
     if hasattr(logic, "registerCustomSampleDataCategory"):  # since 5.10
         logic.registerCustomSampleDataCategory(CATEGORY, title=_("MedSR"))
