@@ -227,10 +227,6 @@ def distance(one, other):
     return max(float((one[key] - other[key]).abs().max()) for key in one)
 
 
-@pytest.mark.xfail(
-    reason="Lightning goes on within the epoch that had just ended when a training is limited by steps, not epochs",
-    strict=True,
-)
 def test_a_resumed_training_equals_one_that_was_never_stopped(tiny, data_list, tmp_path, monkeypatch):
     from medsr.training.run import PatchData, train
 

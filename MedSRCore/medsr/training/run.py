@@ -44,8 +44,11 @@ class PatchData(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("Examples are numbered by the epoch of a trainer, and there is none.")
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        count = self.recipe.steps_per_epoch * self.recipe.batch
-        first = (self.trainer.current_epoch * world + rank) * count
+        recipe, epoch = self.recipe, self.trainer.current_epoch
+        whole = recipe.steps_per_epoch * recipe.batch
+        first = (epoch * world + rank) * whole
+        # The last epoch may be a short one.
+        count = max(min(whole, (recipe.steps - epoch * recipe.steps_per_epoch) * recipe.batch), recipe.batch)
         data = DegradedPatches(self.recipe, self.volumes["train"], first, count, self.recipe.seed)
         return DataLoader(data, self.recipe.batch, num_workers=self.workers)
 
@@ -107,7 +110,8 @@ def train(
         accelerator="auto",
         devices=devices,
         precision=recipe.precision,  # type: ignore[arg-type]
-        max_steps=recipe.steps,
+        # Not by steps: Lightning would resume inside the epoch that had just ended.
+        max_epochs=-(-recipe.steps // recipe.steps_per_epoch),
         gradient_clip_val=recipe.optimiser.clip,
         callbacks=callbacks,
         logger=loggers,
