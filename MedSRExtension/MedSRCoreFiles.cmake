@@ -5,6 +5,34 @@ set(MEDSR_CORE_FILES
   medsr/api.py
   medsr/augmentation/__init__.py
   medsr/bundles/LICENSE
+  medsr/bundles/ct-3d/LICENSE
+  medsr/bundles/ct-3d/configs/inference.json
+  medsr/bundles/ct-3d/configs/metadata.json
+  medsr/bundles/ct-3d/docs/README.md
+  medsr/bundles/ct-3d/docs/recipe.json
+  medsr/bundles/ct-3d/docs/training-log.csv
+  medsr/bundles/ct-3d/models/model.pt
+  medsr/bundles/mr-3d-noisy/LICENSE
+  medsr/bundles/mr-3d-noisy/configs/inference.json
+  medsr/bundles/mr-3d-noisy/configs/metadata.json
+  medsr/bundles/mr-3d-noisy/docs/README.md
+  medsr/bundles/mr-3d-noisy/docs/recipe.json
+  medsr/bundles/mr-3d-noisy/docs/training-log.csv
+  medsr/bundles/mr-3d-noisy/models/model.pt
+  medsr/bundles/mr-3d/LICENSE
+  medsr/bundles/mr-3d/configs/inference.json
+  medsr/bundles/mr-3d/configs/metadata.json
+  medsr/bundles/mr-3d/docs/README.md
+  medsr/bundles/mr-3d/docs/recipe.json
+  medsr/bundles/mr-3d/docs/training-log.csv
+  medsr/bundles/mr-3d/models/model.pt
+  medsr/bundles/slices-2d/LICENSE
+  medsr/bundles/slices-2d/configs/inference.json
+  medsr/bundles/slices-2d/configs/metadata.json
+  medsr/bundles/slices-2d/docs/README.md
+  medsr/bundles/slices-2d/docs/recipe.json
+  medsr/bundles/slices-2d/docs/training-log.csv
+  medsr/bundles/slices-2d/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
   medsr/cli/console.py
@@ -82,6 +110,7 @@ set(MEDSR_CORE_FILES
   medsr/training/recipe.py
   medsr/training/recipes/ct-3d.json
   medsr/training/recipes/ct.data.json
+  medsr/training/recipes/mr-3d-gpu.json
   medsr/training/recipes/mr-3d-noisy.json
   medsr/training/recipes/mr-3d.json
   medsr/training/recipes/mr.data.json

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medsr.degradation import add_rician_noise
-from medsr.inference.noise import background_noise
+from medsr.inference.noise import background_noise, noise_level, tissue_roughness
 
 
 def head(masked=True):
@@ -39,3 +39,31 @@ def test_smoothed_background_is_not_taken_for_noise():
 
 def test_ct_tells_nothing():
     assert background_noise(np.random.default_rng(0).normal(-1000, 20, (20, 20, 20))) is None
+
+
+def tissue(level, seed=0):
+    """A textured cut of tissue without any background."""
+    z, y, x = np.meshgrid(*[np.linspace(0, 6, n) for n in (20, 60, 60)], indexing="ij")
+    clean = 600 + 150 * np.sin(2 * x) * np.cos(1.5 * y + z)
+    return add_rician_noise(clean, level, np.random.default_rng(seed))
+
+
+def test_strong_noise_is_seen_in_tissue_alone():
+    level, where = noise_level(tissue(0.02))
+    assert where == "the smoothest tissue"
+    assert level == pytest.approx(0.02, rel=0.25)
+
+
+def test_clean_tissue_is_not_called_noisy():
+    assert noise_level(tissue(0.0)) is None
+    assert noise_level(tissue(0.005)) is None
+    assert tissue_roughness(tissue(0.0)) < tissue_roughness(tissue(0.005)) < tissue_roughness(tissue(0.02))
+
+
+def test_background_is_believed_first():
+    noisy = add_rician_noise(head(), 0.02, np.random.default_rng(0))
+    assert noise_level(noisy)[1] == "the background"
+
+
+def test_thin_stacks_are_judged_by_their_background_or_not_at_all():
+    assert tissue_roughness(tissue(0.02)[:1]) is None

@@ -78,7 +78,7 @@ def make_consistent(
         fine: the result, shape ``acquisition.fine_shape``; changed.
         coarse: the measured data, shape ``acquisition.coarse_shape``.
         acquisition: what links them.
-        noise: level that is known (`background_noise`); None estimates it from what the result leaves unexplained.
+        noise: level that is known (`noise_level`); None estimates it from what the result leaves unexplained.
         apply: False only measures.
     """
     scale = max(float(np.linalg.norm(coarse.ravel())), 1e-12)

@@ -16,7 +16,7 @@ from medsr.catalog import CatalogEntry, find_model, load_catalog
 from medsr.degradation import Acquisition, AxisSampling, Profile
 from medsr.errors import InvalidValueError, ModelError
 from medsr.geometry import Geometry
-from medsr.inference.noise import background_noise
+from medsr.inference.noise import noise_level
 from medsr.inference.target import ANISOTROPIC_RATIO, Target, resolve_target
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
@@ -114,9 +114,10 @@ def make_plan(
     acquisition = _decide_acquisition(volume, options, target, decisions, warnings)
     if options.isotropic or (options.scale is None and options.spacing is None and reference is None):
         _warn_capped(target, warnings)
-    noise = background_noise(volume.array) if modality == "MR" and not volume.planar else None
-    if noise is not None:
-        decisions.append(f"Noise: {100 * noise:.1f} % of the brightest signal, read from the background.")
+    found = noise_level(volume.array) if modality == "MR" and volume.array.ndim == 3 and not volume.planar else None
+    noise = found[0] if found else None
+    if found:
+        decisions.append(f"Noise: {100 * found[0]:.1f} % of the brightest signal, read from {found[1]}.")
     entry, dims = _decide_model(options, modality, target, decisions, warnings, noise=noise, runnable=runnable)
     plane_axis = _decide_plane_axis(options, target)
     if dims == 2:
