@@ -65,5 +65,14 @@ def test_background_is_believed_first():
     assert noise_level(noisy)[1] == "the background"
 
 
+def test_dim_anatomy_is_not_taken_for_noise():
+    rng = np.random.default_rng(0)
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in (30, 60, 60)], indexing="ij")
+    around = np.hypot(rng.normal(0, 50, z.shape), rng.normal(0, 50, z.shape))
+    image = np.where(x**2 + y**2 + z**2 < 0.6, 600 + 200 * np.sin(3 * x), around)
+    assert background_noise(image) is not None
+    assert noise_level(image) is None
+
+
 def test_thin_stacks_are_judged_by_their_background_or_not_at_all():
     assert tissue_roughness(tissue(0.02)[:1]) is None

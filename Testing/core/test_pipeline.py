@@ -47,14 +47,14 @@ def oblique_direction():
 BLOBS_MM = np.array([[14.0, 15.0, 16.0], [30.0, 16.0, 30.0], [16.0, 32.0, 31.0], [31.0, 30.0, 15.0]])
 
 
-def blob_phantom(size=(46, 44, 24), spacing=(1.0, 1.0, 2.0)):
+def blob_phantom(size=(46, 44, 24), spacing=(1.0, 1.0, 2.0), model="linear"):
     """Smooth blobs at known places of the grid's own millimetres, on an oblique grid; with their patient positions."""
     geometry = Geometry(size, spacing, (-31.0, 12.0, 55.0), oblique_direction())
     z, y, x = np.meshgrid(*[np.arange(n) * s for n, s in zip(size[::-1], spacing[::-1], strict=True)], indexing="ij")
     array = np.zeros(geometry.shape_zyx, dtype=np.float32)
     for bx, by, bz in BLOBS_MM:
         array += 1000 * np.exp(-((x - bx) ** 2 + (y - by) ** 2 + (z - bz) ** 2) / (2 * 2.5**2))
-    return Volume(array, geometry, modality="MR"), geometry.to_patient(BLOBS_MM / np.array(spacing))
+    return Volume(array, geometry, modality=load_catalog()[model].modalities[0]), geometry.to_patient(BLOBS_MM / np.array(spacing))
 
 
 def centroid(volume, near):
@@ -67,7 +67,7 @@ def centroid(volume, near):
 
 @pytest.mark.parametrize("scale", [(2, 2, 2), (1, 1, 3.7), (2, 1, 1)], ids=str)
 def test_blobs_stay_where_they_are_in_the_patient(model, scale):
-    volume, blobs = blob_phantom()
+    volume, blobs = blob_phantom(model=model)
     result = super_resolve(volume, UpscaleOptions(scale=scale, model=model, device="cpu"))
     assert result.volume.geometry.size_xyz == tuple(
         int(n * f + 0.5) for n, f in zip(volume.geometry.size_xyz, scale, strict=True)
@@ -167,7 +167,7 @@ def test_bspline_is_the_cubic_spline_of_simpleitk():
 
 
 def test_reference_grid_is_met_exactly(model):
-    volume, blobs = blob_phantom()
+    volume, blobs = blob_phantom(model=model)
     c, s = np.cos(0.2), np.sin(0.2)
     turned = np.array(oblique_direction()).reshape(3, 3) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     centre = volume.geometry.to_patient((22, 22, 12))

@@ -17,6 +17,7 @@ _RAYLEIGH_SPREAD = (0.40, 0.65)
 
 _BLOCK_ZYX = (2, 6, 6)
 _FEWEST_BLOCKS = 50
+_SAME_IN_TISSUE = 0.6
 _CERTAIN = 0.0145
 """Roughness of the smoothest tissue from which it is called noise; detail of clean images stays below."""
 
@@ -28,9 +29,10 @@ def noise_level(array: NDArray[np.generic]) -> tuple[float, str] | None:
         array: the voxels ``(z, y, x)``.
     """
     level = background_noise(array)
-    if level is not None:
-        return level, "the background"
     roughness = tissue_roughness(array)
+    # Noise is everywhere: a dim, varied surrounding beside smooth tissue is anatomy.
+    if level is not None and (roughness is None or roughness > _SAME_IN_TISSUE * level):
+        return level, "the background"
     return (roughness, "the smoothest tissue") if roughness is not None and roughness >= _CERTAIN else None
 
 
