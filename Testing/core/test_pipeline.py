@@ -54,7 +54,9 @@ def blob_phantom(size=(46, 44, 24), spacing=(1.0, 1.0, 2.0), model="linear"):
     array = np.zeros(geometry.shape_zyx, dtype=np.float32)
     for bx, by, bz in BLOBS_MM:
         array += 1000 * np.exp(-((x - bx) ** 2 + (y - by) ** 2 + (z - bz) ** 2) / (2 * 2.5**2))
-    return Volume(array, geometry, modality=load_catalog()[model].modalities[0]), geometry.to_patient(BLOBS_MM / np.array(spacing))
+    return Volume(array, geometry, modality=load_catalog()[model].modalities[0]), geometry.to_patient(
+        BLOBS_MM / np.array(spacing)
+    )
 
 
 def centroid(volume, near):
