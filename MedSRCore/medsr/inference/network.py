@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medsr.catalog import CatalogEntry
+from medsr.catalog import CatalogEntry, find_model
 from medsr.degradation import Acquisition, AxisSampling, Profile, apply_along
 from medsr.errors import ResourceError
 from medsr.inference.engines import TileEngine, build_engine, choose_device, free_bytes, load_network
@@ -32,8 +32,6 @@ _LARGEST_TILE = {"cpu": 8.0e6, "cuda": 6.4e7}
 @lru_cache(maxsize=2)
 def cached_network(name: str, entry_digest: str) -> torch.nn.Module:
     """A loaded network, kept between the jobs of a warm worker."""
-    from medsr.catalog import find_model
-
     return load_network(find_model(name))
 
 
