@@ -1,0 +1,130 @@
+"""One copy to be made: plain data that travels to any process, and the function that makes it.
+
+An executor calls `execute_task` for many tasks, here or on other machines. A task holds everything that decides its
+result; what it draws comes from its own seed. So a copy is the same whoever makes it, and in whatever order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from medsr.jobs import Progress
+
+MADE, KEPT, FAILED = "made", "kept", "failed"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One copy of one case.
+
+    Attributes:
+        name: of the copy.
+        case: name of the original.
+        subject: of both.
+        images: absolute paths of the original's channels.
+        label: absolute path of its label map.
+        modalities: "MR", "CT" or "auto", one for each channel.
+        image_outputs: absolute paths to write, one for each channel.
+        label_output: likewise for the label map.
+        sidecar: absolute path of the JSON file that says how the copy was made; it is written last.
+        recipe: the recipe as JSON data, model already chosen.
+        copy: number of the copy among those of its case, from 1.
+        seed: of this copy alone.
+        values: value in the original's label map -> value to write.
+        structures: name of each structure -> value to write.
+        digest: of everything that decides the result.
+        sources: the originals for the sidecar: paths relative to the training set.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        memory: text such as "6GB", or None for what is free.
+        overwrite: replace files that are there but were made otherwise.
+        needs_bytes: memory that the task takes, estimated.
+        seconds: time that the task takes, estimated for two CPU cores.
+    """
+
+    name: str
+    case: str
+    subject: str
+    images: tuple[str, ...]
+    label: str
+    modalities: tuple[str, ...]
+    image_outputs: tuple[str, ...]
+    label_output: str
+    sidecar: str
+    recipe: Mapping[str, Any]
+    copy: int
+    seed: int
+    values: Mapping[int, int]
+    structures: Mapping[str, int]
+    digest: str
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    memory: str | None = None
+    overwrite: bool = False
+    needs_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What became of a task.
+
+    Attributes:
+        name: of the copy.
+        case: name of the original.
+        status: `MADE`, `KEPT` (it was there already) or `FAILED`.
+        error: a sentence for people, when it failed.
+        warnings: sentences about this copy.
+        seconds: it took.
+    """
+
+    name: str
+    case: str
+    status: str
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class Executor(Protocol):
+    """Who runs the tasks: this process, or a cluster."""
+
+    def run(
+        self, tasks: Sequence[Task], execute: Callable[[Task], TaskResult], progress: Progress
+    ) -> Iterator[TaskResult]:
+        """Yield the result of every task as soon as it is there, in any order.
+
+        `execute` raises nothing but CancelledError and KeyboardInterrupt. ``progress.check()`` is asked often; the
+        CancelledError that it raises is passed on when everything that was begun has been stopped.
+        """
+
+
+class SerialExecutor:
+    """One task after the other, in this process."""
+
+    def run(
+        self, tasks: Sequence[Task], execute: Callable[[Task], TaskResult], progress: Progress
+    ) -> Iterator[TaskResult]:
+        """Yield the results in the order of the tasks."""
+        for task in tasks:
+            progress.check()
+            yield execute(task)
+
+
+def execute_task(task: Task, cancelled: Callable[[], bool] | None = None) -> TaskResult:
+    """Make one copy: image, label map and sidecar, all or nothing.
+
+    A copy that is complete and was made from the same task is kept as it is.
+
+    Args:
+        task: what to make.
+        cancelled: asked often; True raises CancelledError and leaves nothing behind.
+
+    Returns:
+        The result; a failure is told, not raised.
+    """
+    # Late: a scheduler may hold tasks without SimpleITK or torch.
+    from medsr.augmentation.making import make_copy
+
+    return make_copy(task, Progress(cancelled=cancelled))
