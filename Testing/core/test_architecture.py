@@ -11,7 +11,7 @@ CORE = Path(medsr.__file__).parent
 
 LAYERS = [
     {"errors", "resources"},
-    {"geometry", "options", "degradation", "normalisation"},
+    {"geometry", "options", "degradation", "downscaling", "normalisation"},
     {"volume", "catalog", "jobs"},
     {"io", "metrics", "models", "losses"},
     {"inference"},
