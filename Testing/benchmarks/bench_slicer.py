@@ -65,7 +65,7 @@ def run_module(resolver, pump, node, **options):
 
 def run_cli(node, folder, model):
     """Seconds of ``medsr upscale`` on the same volume as a file, with the start of Python and both files."""
-    from MedSRLib.SceneIO import writeNrrd
+    from MedSRLib.SceneFiles import writeNrrd
 
     source, target = folder / "in.nrrd", folder / "out.nrrd"
     writeNrrd(node, source)

@@ -18,7 +18,7 @@ def test_volume_of_a_node_shares_its_voxels_and_its_grid(scene, a_volume, helper
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
 def test_files_keep_voxels_and_oblique_grid(scene, helpers, tmp_path, dtype):
-    from MedSRLib.SceneIO import readNrrd, writeNrrd
+    from MedSRLib.SceneFiles import readNrrd, writeNrrd
 
     node = helpers.make_volume(dtype=dtype)
     writeNrrd(node, tmp_path / "a.nrrd")
@@ -32,7 +32,8 @@ def test_files_keep_voxels_and_oblique_grid(scene, helpers, tmp_path, dtype):
 
 def test_the_library_reads_what_the_scene_writes(scene, a_volume, helpers, tmp_path):
     from medsr.io import read_volume
-    from MedSRLib.SceneIO import readNrrd, volumeOf, writeNrrd
+    from MedSRLib.SceneFiles import readNrrd, writeNrrd
+    from MedSRLib.SceneIO import volumeOf
 
     writeNrrd(a_volume, tmp_path / "a.nrrd")
     read = read_volume(tmp_path / "a.nrrd")
@@ -47,7 +48,7 @@ def test_the_library_reads_what_the_scene_writes(scene, a_volume, helpers, tmp_p
 
 def test_a_grid_file_has_the_grid_and_takes_no_disk(scene, a_volume, helpers, tmp_path):
     from medsr.io import read_geometry
-    from MedSRLib.SceneIO import writeGrid
+    from MedSRLib.SceneFiles import writeGrid
 
     reference = helpers.make_volume("Reference", (100, 100, 100))
     path = tmp_path / "grid.nrrd"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from MedSRLib.Job import CANCELLED, DONE, FAILED
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import timeText
 from MedSRLib.Report import consistencyText
-from MedSRLib.SceneJob import CANCELLED, DONE, FAILED, SceneJob
+from MedSRLib.SceneJob import SceneJob
 from MedSRLib.Translation import tr as _
 
 _ERROR_COLOUR = "#b00020"

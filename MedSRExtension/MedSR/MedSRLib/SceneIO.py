@@ -1,14 +1,12 @@
-"""MRML volumes to MedSR volumes and NRRD files and back, without Qt.
+"""MRML volumes to MedSR volumes and back, without Qt.
 
-MRML nodes are in RAS millimetres, medsr is in LPS; the border runs through this file. Files between the processes are
-NRRD: it keeps an oblique grid to the last digit, where NIfTI rounds and straightens.
+MRML nodes are in RAS millimetres, medsr is in LPS; the border runs through this file and `SceneFiles`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from MedSRLib.CorePath import ensureCore
 from MedSRLib.Errors import SceneError
 from MedSRLib.Translation import tr as _
 
-_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def ijkToRas(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
@@ -140,27 +138,6 @@ def _sliceThickness(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> float | None:
     return thickness if thickness > 0 else None
 
 
-def writeNrrd(volumeNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
-    """Write the voxels of a node uncompressed, without touching the node.
-
-    Raises:
-        OSError: the disk did not take all of it.
-    """
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(str(path))
-    storage.UseCompressionOff()
-    ok = storage.WriteData(volumeNode)
-    needed = checkedArray(volumeNode).nbytes
-    there = path.stat().st_size if path.exists() else 0
-    if not ok or there < needed:
-        path.unlink(missing_ok=True)
-        raise OSError(
-            _("Only {there:,} of {needed:,} bytes could be written to {folder}. Is the disk full?").format(
-                there=there, needed=needed, folder=path.parent
-            )
-        )
-
-
 def affineSeenFrom(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     """4 x 4 matrix, voxel of `referenceNode` -> LPS millimetres in the own coordinates of `inputNode`.
 
@@ -181,55 +158,7 @@ def affineSeenFrom(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vt
                 reference=referenceNode.GetName(), input=inputNode.GetName()
             )
         )
-    return _LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(between) @ ijkToRas(referenceNode)
-
-
-def writeGrid(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
-    """Write where the voxels of `referenceNode` are, as seen from `inputNode`: an image file whose voxels are a hole.
-
-    Raises:
-        SceneError: as `affineSeenFrom`.
-    """
-    affine = affineSeenFrom(referenceNode, inputNode)
-    size = referenceNode.GetImageData().GetDimensions()
-    columns = " ".join(_point(affine[:3, axis]) for axis in range(3))
-    header = f"""NRRD0004
-type: uchar
-dimension: 3
-space: left-posterior-superior
-sizes: {" ".join(map(str, size))}
-space directions: {columns}
-kinds: domain domain domain
-endian: little
-encoding: raw
-space origin: {_point(affine[:3, 3])}
-
-"""
-    with path.open("wb") as file:
-        file.write(header.encode("ascii"))
-        file.truncate(len(header) + int(np.prod(size, dtype=np.int64)))
-
-
-def _point(values: np.ndarray) -> str:
-    return "(" + ",".join(repr(float(value)) for value in values) + ")"
-
-
-def readNrrd(path: Path, colour: bool = False) -> slicer.vtkMRMLScalarVolumeNode:
-    """A volume node of the file, in no scene.
-
-    Args:
-        path: an NRRD file that a worker wrote.
-        colour: the file holds RGB.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    node = slicer.vtkMRMLVectorVolumeNode() if colour else slicer.vtkMRMLScalarVolumeNode()
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(str(path))
-    if not storage.ReadData(node) or node.GetImageData() is None:
-        raise OSError(_("The result at {path} cannot be read.").format(path=path))
-    return node
+    return LPS_FROM_RAS @ slicer.util.arrayFromVTKMatrix(between) @ ijkToRas(referenceNode)
 
 
 def takeVoxels(target: slicer.vtkMRMLVolumeNode, loaded: slicer.vtkMRMLVolumeNode) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import slicer
 
-from MedSRLib import SceneIO
+from MedSRLib import SceneFiles, SceneIO
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
 from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.InstallLogic import modelOf
+from MedSRLib.Job import DONE
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
-from MedSRLib.SceneJob import DONE, RESULT_FILE, SceneJob
+from MedSRLib.SceneJob import RESULT_FILE, SceneJob
 from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
 
@@ -200,9 +201,9 @@ class SuperResolver:
 
         from medsr.jobs import JobSpec
 
-        SceneIO.writeNrrd(volumeNode, folder / "input.nrrd")
+        SceneFiles.writeNrrd(volumeNode, folder / "input.nrrd")
         if reference is not None and not isinstance(reference, str):
-            SceneIO.writeGrid(reference, volumeNode, folder / "reference.nrrd")
+            SceneFiles.writeGrid(reference, volumeNode, folder / "reference.nrrd")
             chosen = dataclasses.replace(chosen, reference=str(folder / "reference.nrrd"))
         spec = JobSpec(str(folder / "input.nrrd"), str(folder / RESULT_FILE), chosen, maps=dict(mapFiles))
         return spec.to_json()

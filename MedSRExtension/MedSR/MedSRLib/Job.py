@@ -1,0 +1,127 @@
+"""What every job has: state, progress, messages, an end; told by a `JobRunner` on the main thread."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from MedSRLib.Errors import JobCancelled
+from MedSRLib.JobRunner import JobRunner, Ticket
+
+logger = logging.getLogger(__name__)
+
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+
+
+class Job:
+    """Base of the jobs that the panel and the console start.
+
+    Attributes:
+        state: "waiting", "running", "done", "failed" or "cancelled".
+        stage: what it does now, for people.
+        fraction: 0 to 1 of the whole work.
+        secondsLeft: estimate, None while unknown.
+        warnings: sentences that a person should read.
+        report: what was done; empty until done.
+        error: the exception that ended it, None otherwise.
+        log: everything the worker said.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        progress: Callable[[Any], None] | None = None,
+        completed: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.state = WAITING
+        self.stage = ""
+        self.fraction = 0.0
+        self.secondsLeft: float | None = None
+        self.warnings: list[str] = []
+        self.report: dict[str, Any] = {}
+        self.error: Exception | None = None
+        self.log: list[str] = []
+        self._folder = folder
+        self._progress = progress
+        self._completed = completed
+        self._runner: JobRunner | None = None
+        self._ticket: Ticket | None = None
+
+    @property
+    def isFinished(self) -> bool:
+        """True once the job is done, failed or cancelled."""
+        return self.state in (DONE, FAILED, CANCELLED)
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop the work and its processes; the scene stays as it is. Does nothing to a finished job."""
+        if not self.isFinished and self._runner is not None and self._ticket is not None:
+            self._runner.cancel(self._ticket, reason)
+
+    def submit(self, runner: JobRunner, line: str) -> None:
+        """Queue the job; raise SuperResolutionError when no worker can be started."""
+        self._runner = runner
+        try:
+            self._ticket = runner.submit(line, self)
+        except Exception:
+            self._removeFiles()
+            raise
+
+    # What the runner calls, on the main thread.
+
+    def onTick(self) -> None:
+        """A moment to cancel what has become pointless."""
+
+    def onEvent(self, event: Any) -> None:
+        """A stage, progress or warning."""
+        self.state = RUNNING
+        if event.kind == "stage":
+            self.stage = event.name
+        elif event.kind == "progress":
+            self.fraction, self.secondsLeft = event.fraction, event.seconds_left
+        elif event.kind == "warning":
+            self.warnings.append(event.message)
+        self._tell(self._progress)
+
+    def onLog(self, line: str) -> None:
+        """A line of the worker's log."""
+        self.log.append(line)
+
+    def onResult(self, event: Any) -> None:
+        """Take the result, then tell who waits for it."""
+        self._take(event)
+        self.state, self.fraction, self.secondsLeft = DONE, 1.0, 0.0
+        self._removeFiles()
+        self._tell(self._completed)
+
+    def onFailure(self, error: Exception) -> None:
+        """Keep the reason; the scene is as it was."""
+        if self.isFinished:
+            return
+        self.state = CANCELLED if isinstance(error, JobCancelled) else FAILED
+        self.error = error
+        self._forget()
+        self._removeFiles()
+        self._tell(self._completed)
+
+    def _take(self, event: Any) -> None:
+        """Do what a result asks for; may raise, and the job has failed then."""
+        self.report = dict(event.report)
+
+    def _forget(self) -> None:
+        """Let go of what was made before the job failed."""
+        self.report = {}
+
+    def _removeFiles(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell(self, callback: Callable[[Any], None] | None) -> None:
+        """Call back; a mistake in the callback must not harm the job."""
+        if callback is None:
+            return
+        try:
+            callback(self)
+        except Exception:
+            logger.exception("A callback of a MedSR job failed.")
