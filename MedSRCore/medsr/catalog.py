@@ -1,13 +1,16 @@
 """Which models exist, as data: readable before torch is there.
 
 Interpolation and deconvolution are entries like any network, so that they are the yardstick everywhere. A network's
-entry is the metadata of its bundle (``bundles/<name>/configs/metadata.json``).
+entry is the metadata of its bundle (``bundles/<name>/configs/metadata.json``). A bundle elsewhere is a model too, named
+by its folder; what its metadata says is checked before it is used, as that of any file that came from elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +20,16 @@ from typing import Any
 from medsr.errors import ModelError, unknown_name
 
 BUNDLES = Path(__file__).parent / "bundles"
+METADATA = Path("configs", "metadata.json")
+
+PERCEPTUAL = "perceptual: may invent detail"
+"""The mark of models that were trained to look right; the same words everywhere."""
+
+_LARGEST_METADATA = 1_000_000
+_LARGEST_WEIGHTS = 4_000_000_000
+_LARGEST_SCALE = 64
+_LARGEST_OPTION = 65536
+"""Sizes and counts in a network's options; a larger one can only be meant to exhaust the memory."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,12 @@ class CatalogEntry:
         gain: measured figures, as a sentence.
         perceptual: True where the model may invent detail.
         network: architecture and options of a network.
-        halo: receptive radius in voxels of the target grid.
-        smoothness: Tikhonov weight of the network's input.
+        halo: receptive radius in voxels of the grid that the network reads: the input's for a network with `scales`,
+            else the target's.
+        smoothness: Tikhonov weight of what the network reads; of a slice-wise network with `scales`, across the slices.
+        scales: whole factors of a network that enlarges by itself, along all axes that it works on; () for the others.
+        downscaling: what a network with `scales` was trained to undo, a name of `medsr.downscaling`.
+        channels: 1, or the colours that the network takes together.
         sha256: checksum of the weights file.
         folder: the bundle, None for what needs no weights.
     """
@@ -59,6 +76,9 @@ class CatalogEntry:
     network: Mapping[str, Any] = field(default_factory=dict)
     halo: int = 0
     smoothness: float = 0.0
+    scales: tuple[int, ...] = ()
+    downscaling: str = ""
+    channels: int = 1
     sha256: str = ""
     folder: Path | None = None
 
@@ -77,15 +97,22 @@ class CatalogEntry:
     def verified_weights(self) -> Path:
         """The weights file after its checksum was compared; raise ModelError when missing or altered."""
         path = self.weights
-        if not path.exists():
-            raise ModelError(f"The weights of {self.name} are missing at {path}. Reinstall medsr.")
+        if not path.is_file():
+            raise ModelError(f"The weights of {self.name} are missing at {path}. {self._advice}")
+        if path.stat().st_size > _LARGEST_WEIGHTS:
+            raise ModelError(f"The weights of {self.name} are larger than {_LARGEST_WEIGHTS / 1e9:g} GB: {path}.")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != self.sha256:
             raise ModelError(
                 f"The weights of {self.name} are corrupt or were altered: SHA-256 {digest[:12]}..., expected "
-                f"{self.sha256[:12]}.... Reinstall medsr."
+                f"{self.sha256[:12]}.... {self._advice}"
             )
         return path
+
+    @property
+    def _advice(self) -> str:
+        shipped = self.folder is not None and self.folder.parent == BUNDLES
+        return "Reinstall medsr." if shipped else "Get the bundle again."
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON-ready data."""
@@ -120,9 +147,7 @@ def load_catalog() -> Mapping[str, CatalogEntry]:
     Raises:
         ModelError: a bundle whose metadata cannot be read, or two models of one name.
     """
-    entries = list(BUILT_IN)
-    for metadata in sorted(BUNDLES.glob("*/configs/metadata.json")):
-        entries.append(_read_bundle(metadata))
+    entries = [*BUILT_IN, *(read_bundle(path.parents[1]) for path in sorted(BUNDLES.glob(f"*/{METADATA}")))]
     catalog: dict[str, CatalogEntry] = {}
     for entry in entries:
         if entry.name in catalog:
@@ -132,26 +157,97 @@ def load_catalog() -> Mapping[str, CatalogEntry]:
 
 
 def find_model(name: str) -> CatalogEntry:
-    """The entry called `name`; raise UnknownNameError with the nearest name."""
+    """The entry called `name`, or that of the bundle in the folder `name`.
+
+    Raises:
+        UnknownNameError: neither a model nor a folder; the text names the nearest model.
+        ModelError: a folder that is no bundle.
+    """
     catalog = load_catalog()
-    if name not in catalog:
-        raise unknown_name("model", name, catalog)
-    return catalog[name]
+    if name in catalog:
+        return catalog[name]
+    folder = Path(name)
+    if folder.is_dir():
+        return read_bundle(folder)
+    if len(folder.parts) > 1:
+        raise ModelError(f"There is no bundle folder {name!r}. Give the folder that holds {METADATA.as_posix()}.")
+    raise unknown_name("model", name, catalog)
 
 
-def _read_bundle(metadata: Path) -> CatalogEntry:
+def read_bundle(folder: Path) -> CatalogEntry:
+    """The entry of the bundle in `folder`.
+
+    Raises:
+        ModelError: no bundle, or metadata that cannot be read or make no sense.
+    """
+    path = folder / METADATA
+    if not path.is_file():
+        raise ModelError(f"The folder {str(folder)!r} is no bundle: it has no {METADATA.as_posix()}.")
     try:
-        data = json.loads(metadata.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LARGEST_METADATA:
+            raise ValueError(f"more than {_LARGEST_METADATA} bytes")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        texts = {
+            "name": data["name"],
+            "summary": data["description"],
+            "version": data["version"],
+            "licence": data["copyright"],
+            "training_data": data["data_source"],
+        }
         card: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["medsr"].items()}
-        return CatalogEntry(
-            name=data["name"],
-            summary=data["description"],
-            kind="network",
-            version=data["version"],
-            licence=data["copyright"],
-            training_data=data["data_source"],
-            folder=metadata.parent.parent,
-            **card,
-        )
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"The bundle at {metadata.parent.parent} has unreadable metadata: {error!r}.") from error
+        entry = CatalogEntry(kind="network", folder=folder, **texts, **card)
+        _check(entry)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"The bundle at {folder} has unreadable metadata: {error!r}.") from error
+    return entry
+
+
+def _check(entry: CatalogEntry) -> None:
+    """Raise ValueError for a network's entry whose values have another type or size than the code relies on."""
+
+    def demand(ok: bool, what: str) -> None:
+        if not ok:
+            raise ValueError(what)
+
+    texts = ("summary", "version", "licence", "training_data", "limits", "gain", "downscaling")
+    for name in texts:
+        demand(isinstance(getattr(entry, name), str), f"{name} is no text")
+    demand(bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", entry.name)), "a name is of letters, digits, . _ and -")
+    demand(bool(re.fullmatch(r"[0-9a-f]{64}", entry.sha256)), "sha256 is no SHA-256 in hexadecimal digits")
+    demand(bool(entry.modalities) and set(entry.modalities) <= {"MR", "CT"}, "modalities are MR and CT")
+    demand(entry.spatial_dims in ((2,), (3,)), "spatial_dims is [2] or [3]")
+    for name in ("factors", "noise"):
+        pair = getattr(entry, name)
+        demand(len(pair) == 2 and all(_is_number(v) for v in pair) and pair[0] <= pair[1], f"{name} is no range")
+    demand(isinstance(entry.perceptual, bool), "perceptual is no truth value")
+    demand(_is_number(entry.smoothness) and 0 <= entry.smoothness <= 1, "smoothness lies between 0 and 1")
+    whole = [entry.halo, entry.channels, *entry.scales]
+    demand(all(isinstance(v, int) and not isinstance(v, bool) for v in whole), "halo, channels or a scale is not whole")
+    demand(0 <= entry.halo <= _LARGEST_OPTION, "the halo is negative or enormous")
+    demand(entry.channels in (1, 3), "channels is 1 or 3")
+    demand(all(2 <= scale <= _LARGEST_SCALE for scale in entry.scales), f"scales lie between 2 and {_LARGEST_SCALE}")
+    demand(bool(entry.scales) == bool(entry.downscaling), "scales and downscaling belong together")
+    network = entry.network
+    demand(isinstance(network["architecture"], str), "the architecture is no text")
+    demand(network["spatial_dims"] == entry.spatial_dims[0], "spatial_dims of model and network differ")
+    demand(_is_number(network.get("weights", 0)), "the number of weights is no number")
+    demand(_is_modest(network.get("options", {})), "the network's options are no small numbers, texts or lists of them")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_modest(value: object, depth: int = 3) -> bool:
+    """True for what a network's constructor takes: texts, truth values, numbers of sensible size, lists of them."""
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return len(value) <= 100
+    if isinstance(value, int | float):
+        return math.isfinite(value) and abs(value) <= _LARGEST_OPTION
+    if isinstance(value, Mapping):
+        return depth > 0 and len(value) <= 100 and all(_is_modest(v, depth - 1) for v in value.values())
+    if isinstance(value, list | tuple):
+        return depth > 0 and len(value) <= 100 and all(_is_modest(v, depth - 1) for v in value)
+    return False

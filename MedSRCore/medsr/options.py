@@ -25,17 +25,17 @@ class UpscaleOptions:
     """How to super-resolve one volume. Validated when made; `help` texts are those of ``medsr upscale --help``.
 
     At most one of `scale`, `spacing`, `isotropic` and `reference` may be given; with none, anisotropic volumes become
-    isotropic and isotropic ones twice as fine.
+    isotropic and isotropic ones twice as fine, and a model with a factor of its own enlarges by that.
 
     Raises:
         InvalidValueError: a value that makes no sense, or two targets at once.
     """
 
-    scale: tuple[float, float, float] | None = _option(None, "factor, or x,y,z factors, 1 to 8 each")
+    scale: tuple[float, float, float] | None = _option(None, "factor, or x,y,z factors, 1 to 8 (some models: 16)")
     spacing: tuple[float, float, float] | None = _option(None, "target voxel spacing in mm, one number or x,y,z")
     isotropic: bool = _option(False, "target the finest spacing of the input in every direction")
     reference: str | None = _option(None, "image file whose grid the output takes")
-    model: str = _option("auto", "a name from `medsr models`, or auto")
+    model: str = _option("auto", "a name from `medsr models`, the folder of a bundle, or auto")
     modality: str = _option("auto", "auto, MR or CT", choices=("auto", "MR", "CT"))
     mode: str = _option("auto", "3d (volumetric), 2d (slice by slice) or auto", choices=("auto", "3d", "2d"))
     slice_axis: str = _option("auto", "axis across the slices: x, y, z or auto", choices=("auto", "x", "y", "z"))
@@ -57,10 +57,12 @@ class UpscaleOptions:
         given = [n for n in ("scale", "spacing", "isotropic", "reference") if getattr(self, n) not in (None, False)]
         if len(given) > 1:
             raise InvalidValueError(f"Give one target, not {len(given)}: {', '.join('--' + n for n in given)}.")
-        if self.scale and not all(MIN_FACTOR <= f <= MAX_FACTOR for f in self.scale):
+        # A model that was named may enlarge further; the plan knows it.
+        largest = MAX_FACTOR if self.model == "auto" else math.inf
+        if self.scale and not all(MIN_FACTOR <= f <= largest for f in self.scale):
             raise InvalidValueError(
-                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, "
-                f"got {', '.join(f'{f:g}' for f in self.scale)}. To make a volume coarser, give --spacing."
+                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, beyond only with a model that enlarges so "
+                f"far; got {', '.join(f'{f:g}' for f in self.scale)}. To make a volume coarser, give --spacing."
             )
         if self.slice_thickness is not None and not (math.isfinite(self.slice_thickness) and self.slice_thickness > 0):
             raise InvalidValueError(f"The slice thickness must be a positive number of mm, got {self.slice_thickness}.")

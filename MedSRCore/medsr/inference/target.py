@@ -51,7 +51,12 @@ class Target:
 
 
 def resolve_target(
-    source: Geometry, options: UpscaleOptions, reference: Geometry | None = None, *, planar: bool = False
+    source: Geometry,
+    options: UpscaleOptions,
+    reference: Geometry | None = None,
+    *,
+    planar: bool = False,
+    largest: float = MAX_FACTOR,
 ) -> Target:
     """The target of `options` for an input on `source`.
 
@@ -60,24 +65,25 @@ def resolve_target(
         options: what was asked.
         reference: grid of the file that ``options.reference`` names.
         planar: True for a single 2D image, which is never enlarged across its plane.
+        largest: factor up to which an axis may be enlarged.
 
     Raises:
-        InvalidValueError: an enlargement beyond 8 along an axis, a target that changes nothing, or a reference
+        InvalidValueError: an enlargement beyond `largest` along an axis, a target that changes nothing, or a reference
             that does not meet the input.
     """
     if reference is not None:
-        return _match_reference(source, reference)
+        return _match_reference(source, reference, largest)
     if options.scale is not None:
         factors = list(options.scale)
         if planar:
             factors[2] = 1.0
         reason = "scale " + " x ".join(f"{f:g}" for f in factors)
-        return _parallel(source, [s / f for s, f in zip(source.spacing_xyz_mm, factors, strict=True)], reason)
+        return _parallel(source, [s / f for s, f in zip(source.spacing_xyz_mm, factors, strict=True)], reason, largest)
     if options.spacing is not None:
         spacing = list(options.spacing)
         if planar:
             spacing[2] = source.spacing_xyz_mm[2]
-        return _parallel(source, spacing, "spacing " + " x ".join(f"{s:g}" for s in spacing) + " mm")
+        return _parallel(source, spacing, "spacing " + " x ".join(f"{s:g}" for s in spacing) + " mm", largest)
     return _default(source, isotropic=options.isotropic, planar=planar)
 
 
@@ -93,10 +99,10 @@ def _default(source: Geometry, *, isotropic: bool, planar: bool) -> Target:
     return _parallel(source, [s / 2 for s in in_use] + across, "twice as fine in every direction")
 
 
-def _parallel(source: Geometry, spacing: list[float], reason: str) -> Target:
+def _parallel(source: Geometry, spacing: list[float], reason: str, largest: float = MAX_FACTOR) -> Target:
     """Target of exactly `spacing` whose first outer corner is the input's."""
     factors = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, spacing, strict=True)]
-    _check_factors(factors, reason)
+    _check_factors(factors, reason, largest)
     output = source.with_grid(spacing, [_count(n, f) for n, f in zip(source.size_xyz, factors, strict=True)])
     if min(factors) >= 1:
         return Target(source, output, output, reason)
@@ -105,7 +111,7 @@ def _parallel(source: Geometry, spacing: list[float], reason: str) -> Target:
     return Target(source, work, output, reason)
 
 
-def _match_reference(source: Geometry, reference: Geometry) -> Target:
+def _match_reference(source: Geometry, reference: Geometry, largest: float) -> Target:
     """Target that ends on exactly the voxels of `reference`."""
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in reference.size_xyz])).reshape(3, -1).T
     inside = source.to_index(reference.to_patient(corners))
@@ -115,19 +121,19 @@ def _match_reference(source: Geometry, reference: Geometry) -> Target:
         )
     reason = f"the grid of the reference, {reference.describe()}"
     if source.is_parallel_to(reference):
-        return _lattice_of(source, reference, reason)
+        return _lattice_of(source, reference, reason, largest)
     # The finest step that the reference takes along each axis of the input.
     steps = np.linalg.inv(source.affine[:3, :3]) @ reference.affine[:3, :3]
     along = np.abs(steps).max(axis=1)
     spacing = [s * min(1.0, a) for s, a in zip(source.spacing_xyz_mm, along, strict=True)]
-    work = _parallel(source, spacing, reason).work
+    work = _parallel(source, spacing, reason, largest).work
     return Target(source, work, reference, reason)
 
 
-def _lattice_of(source: Geometry, reference: Geometry, reason: str) -> Target:
+def _lattice_of(source: Geometry, reference: Geometry, reason: str, largest: float) -> Target:
     """Work on the reference's own lattice, so that its voxels need no interpolation where it lies inside the input."""
     ratios = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, reference.spacing_xyz_mm, strict=True)]
-    _check_factors(ratios, reason, change_needed=False)
+    _check_factors(ratios, reason, largest, change_needed=False)
     if min(ratios) < 1:
         spacing = [min(a, b) for a, b in zip(source.spacing_xyz_mm, reference.spacing_xyz_mm, strict=True)]
         work = source.with_grid(spacing, [_count(n, max(f, 1.0)) for n, f in zip(source.size_xyz, ratios, strict=True)])
@@ -150,10 +156,10 @@ def _count(n: int, factor: float) -> int:
     return max(1, math.floor(n * factor + 0.5))
 
 
-def _check_factors(factors: list[float], reason: str, *, change_needed: bool = True) -> None:
-    if max(factors) > MAX_FACTOR * (1 + 1e-6):
+def _check_factors(factors: list[float], reason: str, largest: float, *, change_needed: bool = True) -> None:
+    if max(factors) > largest * (1 + 1e-6):
         raise InvalidValueError(
-            f"{reason} would enlarge an axis {max(factors):.3g} times; up to {MAX_FACTOR:g} is supported. "
+            f"{reason} would enlarge an axis {max(factors):.3g} times; up to {largest:g} is supported. "
             "Ask for a coarser target."
         )
     if change_needed and max(factors) <= 1:
