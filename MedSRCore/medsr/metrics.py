@@ -100,10 +100,13 @@ def data_range(reference: Array) -> float:
 
 
 def foreground_mask(reference: Array) -> Mask:
-    """The object: voxels 5 % of the range above the minimum, gaps closed (two voxels) and holes filled."""
+    """The object: voxels 5 % of the range above the minimum, gaps closed (two voxels) and holes filled.
+
+    Axes of one voxel are dropped before (a slice is seen in 2D): closing would leave nothing of them.
+    """
     threshold = float(reference.min()) + _FOREGROUND * data_range(reference)
-    closed = ndi.binary_closing(reference > threshold, iterations=2)
-    return np.asarray(ndi.binary_fill_holes(closed), dtype=bool)
+    closed = ndi.binary_closing(np.squeeze(reference) > threshold, iterations=2)
+    return np.asarray(ndi.binary_fill_holes(closed), dtype=bool).reshape(reference.shape)
 
 
 def psnr(result: Array, reference: Array, *, mask: Mask | None = None, span: float | None = None) -> float:

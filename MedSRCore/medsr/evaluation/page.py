@@ -11,10 +11,10 @@ import numpy as np
 from medsr.evaluation.charts import gain_chart, model_colours
 from medsr.evaluation.plates import Plate, View
 from medsr.evaluation.png import data_uri, difference_palette, palette_png
-from medsr.evaluation.rows import METRICS, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import CAUTION, METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.statistics import means
 from medsr.evaluation.style import SCRIPT, STYLE
-from medsr.evaluation.tables import BASELINES, format_value, full_table, means_table, versions
+from medsr.evaluation.tables import BASELINES, format_value, full_table, marked, means_table, versions
 
 MAX_BYTES = 5_500_000
 """Pictures beyond this size are left out, so that the page can be mailed."""
@@ -119,8 +119,13 @@ def _means(table: EvaluationTable, baseline: str) -> str:
     baselines = [b for b in dict.fromkeys((baseline, *BASELINES)) if b in table.models]
     head, lines = means_table(table, baselines)
     best = {
-        (case, metric): max(
-            (m for m in table.models if (case, m) in values), key=lambda m: shown.gain(values[case, m], 0.0), default=""
+        (case, metric): marked(
+            max(
+                (m for m in table.models if (case, m) in values),
+                key=lambda m: shown.gain(values[case, m], 0.0),
+                default="",
+            ),
+            table,
         )
         for metric, shown in METRICS.items()
         if metric in _CAPTION_METRICS
@@ -136,10 +141,14 @@ def _means(table: EvaluationTable, baseline: str) -> str:
             cells.append(f"<td{' class=best' if winner else ''}>{escape(text)}</td>")
         first = index == 0 or lines[index - 1][0] != line[0]
         body.append(f"<tr{' class=first' if first else ''}>{''.join(cells)}</tr>")
+    caution = ""
+    if table.perceptual:
+        names = ", ".join(sorted(table.perceptual))
+        caution = f'<p class="warning">{escape(names)}: {escape(CAUTION)}.</p>'
     return (
-        f"<section><h2>Figures</h2>{_table(head, body)}<p class=note>PSNR with the range of the reference; PSNR inside "
-        "and bias within the foreground; SSIM in 3D; HFEN: error of fine detail, lower is better; Unexplained: share "
-        "of the input that the result does not give back when degraded again.</p></section>"
+        f"<section><h2>Figures</h2>{_table(head, body)}{caution}<p class=note>PSNR with the range of the "
+        "reference; PSNR inside and bias within the foreground; SSIM in 3D; HFEN: error of fine detail, lower is "
+        "better; Unexplained: share of the input that the result does not give back when degraded again.</p></section>"
     )
 
 
@@ -177,6 +186,8 @@ def _column_head(column: str, row: Row | None, colours: dict[str, str]) -> str:
         text = {"reference": "the truth", "input": "as measured, pixels as they are"}.get(column, "")
         return f'<div class="head"><b>{escape(_NAMES.get(column, column))}</b><small>{text}</small></div>'
     parts = [f"{METRICS[m].label} {format_value(m, row.value(m))} {METRICS[m].unit}" for m in _CAPTION_METRICS]
+    if row.perceptual:
+        parts.append(CAUTION)
     figures = "".join(f"<span>{part.strip()}</span> " for part in parts)
     colour = colours.get(column, "#888")
     return f'<div class="head" style="border-color:{colour}"><b>{escape(column)}</b><small>{figures}</small></div>'

@@ -20,6 +20,7 @@ from medsr.evaluation.png import (
 )
 from medsr.evaluation.rows import Row
 from medsr.evaluation.run import Trial
+from medsr.evaluation.scoring import grey
 from medsr.volume import Volume
 
 _MAX_PIXELS = 300
@@ -88,10 +89,13 @@ class Plate:
 
 
 def make_plate(trial: Trial) -> Plate:
-    """Cut, window and encode the pictures of `trial`. All columns share one window and one scale of differences."""
-    reference = trial.reference
-    columns: dict[str, NDArray[Any]] = {"reference": reference.array, "input": trial.measured.array}
-    columns.update({model: result.array for model, result in trial.results.items()})
+    """Cut, window and encode the pictures of `trial`. All columns share one window and one scale of differences.
+
+    Colours are shown as their mean.
+    """
+    reference = trial.reference.replace(array=grey(trial.reference.array))
+    columns: dict[str, NDArray[Any]] = {"reference": reference.array, "input": grey(trial.measured.array)}
+    columns.update({model: grey(result.array) for model, result in trial.results.items()})
     window = choose_window(reference)
     centre = centre_of_interest(reference)
     planes = planes_of(reference)
@@ -178,7 +182,7 @@ def _patch_box(picture: Picture) -> Box:
 
 def _most_degraded(planes: list[Plane], reference: Volume, measured: Volume) -> Plane:
     """The plane that shows the axis that lost most, held as upright as the order of planes gives it."""
-    lost = [fine / coarse for fine, coarse in zip(reference.array.shape, measured.array.shape, strict=True)]
+    lost = [fine / coarse for fine, coarse in zip(reference.array.shape, measured.array.shape[:3], strict=True)]
     return max(planes, key=lambda p: round(lost[p.down] * lost[p.right], 3))
 
 

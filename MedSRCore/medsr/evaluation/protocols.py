@@ -14,14 +14,17 @@ from fractions import Fraction
 import numpy as np
 
 from medsr.degradation import Acquisition, Profile, add_rician_noise
+from medsr.downscaling import DOWNSCALINGS
 from medsr.errors import InvalidValueError, unknown_name
+from medsr.evaluation.downscaled import downscaled_acquisition
 from medsr.options import MAX_FACTOR, MIN_FACTOR
 from medsr.volume import Volume
 
 Triple = tuple[float, float, float]
 
 _AXES = "xyz"
-_KEYS = ("scale", "width", "profile", "noise", "name")
+_KEYS = ("scale", "width", "profile", "downscaling", "noise", "name")
+_MAX_DOWNSCALING = 16
 _MAX_PERIOD = 20  # fine voxels after which a factor such as 2.4 = 12/5 meets the coarse grid again
 
 
@@ -31,13 +34,16 @@ class Case:
 
     Attributes:
         name: what tables call it.
-        scale_xyz: fine voxels per coarse voxel, 1 to 8 each.
+        scale_xyz: fine voxels per coarse voxel, 1 to 8 each; with a `downscaling` whole numbers, 1 to 16.
         width_xyz: full width (at half maximum) of the profile along each axis, in fine voxels.
         profile: shape of the profile.
         noise: standard deviation of each channel of Rician noise, as a fraction of the 99th percentile; 0 for none.
+        downscaling: name of `medsr.downscaling` ("bicubic", "kspace", ...) that replaces the profile, as the published
+            systems were trained on; "" for the profile. Width and profile are then only what the models are told.
 
     Raises:
         InvalidValueError: numbers that make no sense.
+        UnknownNameError: no downscaling of that name.
     """
 
     name: str
@@ -45,12 +51,18 @@ class Case:
     width_xyz: Triple
     profile: Profile = Profile.GAUSSIAN
     noise: float = 0.0
+    downscaling: str = ""
 
     def __post_init__(self) -> None:
-        if not all(MIN_FACTOR <= f <= MAX_FACTOR for f in self.scale_xyz):
+        if self.downscaling and self.downscaling not in DOWNSCALINGS:
+            raise unknown_name("downscaling", self.downscaling, DOWNSCALINGS)
+        largest = _MAX_DOWNSCALING if self.downscaling else MAX_FACTOR
+        if not all(MIN_FACTOR <= f <= largest for f in self.scale_xyz):
             raise InvalidValueError(
-                f"The factors of a case lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, got {_text(self.scale_xyz)}."
+                f"The factors of a case lie between {MIN_FACTOR:g} and {largest:g}, got {_text(self.scale_xyz)}."
             )
+        if self.downscaling and any(f != round(f) for f in self.scale_xyz):
+            raise InvalidValueError(f"{self.downscaling} takes whole factors, got {_text(self.scale_xyz)}.")
         if max(self.scale_xyz) == 1:
             raise InvalidValueError(f"Case {self.name!r} makes no axis coarser; give a scale such as 1,1,4.")
         if not all(math.isfinite(w) and w > 0 for w in self.width_xyz):
@@ -70,11 +82,19 @@ class Case:
 
     def describe(self) -> str:
         """One line for people: ``1 x 1 x 4, Gaussian profile of 4 voxels``."""
+        factors = " x ".join(f"{f:g}" for f in self.scale_xyz)
+        noise = f", {self.noise:.3g} Rician noise" if self.noise else ""
+        if self.downscaling:
+            return f"{factors}, {self.downscaling}{noise}"
         widths = [w for f, w in zip(self.scale_xyz, self.width_xyz, strict=True) if f > 1]
         width = f"{widths[0]:g}" if len(set(widths)) == 1 else " x ".join(f"{w:g}" for w in self.width_xyz)
         shape = "Gaussian" if self.profile is Profile.GAUSSIAN else self.profile.value
-        noise = f", {self.noise:.3g} Rician noise" if self.noise else ""
-        return f"{' x '.join(f'{f:g}' for f in self.scale_xyz)}, {shape} profile {width} voxels wide{noise}"
+        return f"{factors}, {shape} profile {width} voxels wide{noise}"
+
+
+def _downscaled(kind: str, factor: float, *, in_plane: bool) -> Case:
+    scale = (factor, factor, 1.0 if in_plane else factor)
+    return Case(f"{kind}{factor:g}", scale, scale, downscaling=kind)
 
 
 CASES: dict[str, Case] = {
@@ -86,6 +106,9 @@ CASES: dict[str, Case] = {
         Case("z6gap", (1, 1, 6), (1, 1, 5)),
         Case("z5box", (1, 1, 5), (1, 1, 5), Profile.BOX),
         Case("x3", (3, 1, 1), (3, 1, 1)),
+        Case("xy4", (4, 4, 1), (4, 4, 1)),
+        *(_downscaled("bicubic", factor, in_plane=True) for factor in (2, 3, 4, 8, 16)),
+        _downscaled("kspace", 2, in_plane=False),
     )
 }
 
@@ -129,6 +152,7 @@ def parse_case(text: str) -> Case:
         width_xyz=(width[0], width[1], width[2]),
         profile=Profile.parse(given.get("profile", "gaussian")),
         noise=_numbers("noise", given.get("noise", "0"))[0],
+        downscaling=given.get("downscaling", ""),
     )
 
 
@@ -146,7 +170,7 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
     The reference is cropped at its far end so that the faces of both grids coincide.
 
     Args:
-        volume: fine truth, one channel.
+        volume: fine truth; colours are degraded alike.
         case: what to do to it.
         seed: of the noise.
 
@@ -155,10 +179,8 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
         thickness), and the acquisition that leads from the first to the second when there is no noise.
 
     Raises:
-        InvalidValueError: a volume too small for the factors, of several channels, or noise that does not fit it.
+        InvalidValueError: a volume too small for the factors, or noise that does not fit it.
     """
-    if volume.channels != 1:
-        raise InvalidValueError(f"Evaluation takes volumes of one channel, got {volume.channels}.")
     if case.noise and volume.modality == "CT":
         raise InvalidValueError("Rician noise belongs to magnitude MR images, not to CT; use a case without noise.")
     size = [_whole_periods(n, f) for n, f in zip(volume.geometry.size_xyz, case.scale_xyz, strict=True)]
@@ -169,9 +191,7 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
         )
     reference = _cropped(volume, (0, 0, 0), size)
     reference = reference.replace(array=np.ascontiguousarray(reference.array, dtype=np.float32))
-    acquisition = Acquisition.from_factors(
-        reference.array.shape, case.scale_xyz[::-1], case.width_xyz[::-1], [case.profile] * 3
-    )
+    acquisition = _acquisition(reference.geometry.shape_zyx, case)
     coarse = acquisition.forward(reference.array.astype(np.float64))
     if case.noise:
         coarse = add_rician_noise(coarse, case.noise, np.random.default_rng(seed))
@@ -185,6 +205,12 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
         slice_axis=case.slice_axis,
     )
     return reference, measured, acquisition
+
+
+def _acquisition(shape_zyx: Sequence[int], case: Case) -> Acquisition:
+    if case.downscaling:
+        return downscaled_acquisition(shape_zyx, case.scale_xyz[::-1], case.downscaling)
+    return Acquisition.from_factors(shape_zyx, case.scale_xyz[::-1], case.width_xyz[::-1], [case.profile] * 3)
 
 
 def _cropped(volume: Volume, start_xyz: Sequence[int], size_xyz: Sequence[int]) -> Volume:

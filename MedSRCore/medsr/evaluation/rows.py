@@ -10,6 +10,12 @@ from medsr.errors import unknown_name
 ORACLE = "tikhonov-oracle"
 """Tikhonov deconvolution with the true profile and the weight that is best for the truth: the strongest closed form."""
 
+BICUBIC = "bicubic"
+"""Bicubic enlargement as the super-resolution literature compares with: Keys 1981 with a = -0.5, as PIL has it."""
+
+CAUTION = "perceptual: may invent detail"
+"""What a table says of the models whose results may show what was never there."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -43,6 +49,7 @@ METRICS: dict[str, Metric] = {
         Metric("psnr_mask", "PSNR inside", "dB", 2, True),
         Metric("ssim", "SSIM", "", 4, True),
         Metric("hfen", "HFEN", "", 3, False),
+        Metric("perceptual_distance", "Perceptual distance", "", 4, False),
         Metric("bias", "Bias", "", 3, None),
         Metric("redegraded", "Unexplained", "", 4, False),
         Metric("seconds", "Time", "s", 1, False),
@@ -58,9 +65,11 @@ class Row:
         volume: name of the subject.
         case: label of the degradation, noise and misstated width included.
         model: name as asked; `model_used` is what the inference reports.
+        perceptual_distance: difference of the features that a network sees in both, where it was asked for.
         seconds: wall-clock time of the enlargement.
         peak_mb: highest memory of the process during the enlargement beyond what it held before, where known.
         smoothness: the weight that the oracle chose.
+        perceptual: True for a model that may invent detail, as its report says.
         error: why there are no figures, or "".
     """
 
@@ -73,10 +82,12 @@ class Row:
     hfen: float | None = None
     bias: float | None = None
     redegraded: float | None = None
+    perceptual_distance: float | None = None
     seconds: float | None = None
     peak_mb: float | None = None
     model_used: str = ""
     smoothness: float | None = None
+    perceptual: bool = False
     error: str = ""
 
     def value(self, metric: str) -> float | None:
@@ -116,6 +127,11 @@ class EvaluationTable:
     def models(self) -> list[str]:
         """Names of the models, in order of appearance."""
         return _distinct([row.model for row in self.rows])
+
+    @property
+    def perceptual(self) -> frozenset[str]:
+        """Names of the models that may invent detail."""
+        return frozenset(row.model for row in self.rows if row.perceptual)
 
     @property
     def failures(self) -> list[Row]:

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from medsr.degradation import Acquisition
 from medsr.errors import CancelledError, InvalidValueError, MedSRError, ModelError
 from medsr.evaluation.protocols import Case, central_crop, degrade, parse_case
-from medsr.evaluation.rows import ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import BICUBIC, ORACLE, EvaluationTable, Row
+from medsr.evaluation.scoring import grey, score_image
+from medsr.evaluation.yardsticks import bicubic, tikhonov_oracle
 from medsr.jobs import Progress
-from medsr.metrics import Mask, foreground_mask, psnr, score
+from medsr.metrics import Mask, foreground_mask
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
-
-ORACLE_SMOOTHNESS = tuple(float(10.0**e) for e in np.arange(-4.0, 0.25, 0.5))
-"""Weights from 1e-4 to 1, two per decade, among which the oracle chooses."""
 
 _LOG = logging.getLogger(__name__)
 # What a model may throw at a volume it cannot handle. One model's failure must not cost the others' hours.
@@ -49,6 +48,13 @@ class Enlarge(Protocol):
 
     def __call__(self, volume: Volume, options: UpscaleOptions, progress: Progress | None, /) -> Enlarged:
         """Enlarge `volume` as `options` say; stop with CancelledError when `progress` says so."""
+
+
+class Distance(Protocol):
+    """A perceptual distance; `medsr.evaluation.perceptual.TextureDistance` is one."""
+
+    def __call__(self, result: NDArray[Any], reference: NDArray[Any], /) -> float:
+        """Zero for equal images ``(z, y, x)`` or ``(z, y, x, c)``; the larger, the more different they look."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ def evaluate(
     options: UpscaleOptions | None = None,
     progress: Progress | None = None,
     watch: Callable[[Trial], None] | None = None,
+    distance: Distance | None = None,
     enlarge: Enlarge | None = None,
 ) -> EvaluationTable:
     """Judge models on volumes whose truth is known.
@@ -95,7 +102,7 @@ def evaluate(
 
     Args:
         volumes: name -> fine volume. Read one at a time, so that a mapping may load from disk on demand.
-        models: names of the catalog, and "tikhonov-oracle".
+        models: names of the catalog, "tikhonov-oracle" and "bicubic".
         cases: cases, or texts for `parse_case`.
         noise: replaces the noise of every case.
         misstate: factor on the width of the slice profile that the models are told; the oracle knows the true one.
@@ -104,6 +111,7 @@ def evaluate(
         options: what else the models are told (device, memory, consistency, ...).
         progress: receives the stages; can stop the run.
         watch: called after each case of each volume with all images, which are dropped afterwards.
+        distance: gives the perceptual distance, which is left out without it.
         enlarge: replaces the inference.
 
     Raises:
@@ -117,7 +125,9 @@ def evaluate(
     parsed = [parse_case(case) if isinstance(case, str) else case for case in cases]
     if noise is not None:
         parsed = [dataclasses.replace(case, noise=noise) for case in parsed]
-    judge = _Judge(options or UpscaleOptions(), misstate, seed, enlarge or _inference(), progress or Progress())
+    judge = _Judge(
+        options or UpscaleOptions(), misstate, seed, enlarge or _inference(), distance, progress or Progress()
+    )
     rows: list[Row] = []
     total, done = len(volumes) * len(parsed), 0
     for name in volumes:
@@ -137,19 +147,6 @@ def case_label(case: Case, misstate: float = 1.0) -> str:
     return case.name + noise + width
 
 
-def tikhonov_oracle(
-    measured: NDArray[np.float32], acquisition: Acquisition, reference: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], float]:
-    """The best known-profile Tikhonov result (by PSNR against the truth) and its weight."""
-
-    def result(smoothness: float) -> NDArray[np.float32]:
-        return acquisition.tikhonov(measured, smoothness).astype(np.float32, copy=False)
-
-    # Made again afterwards rather than kept: nine whole results would not fit for a large volume.
-    best = max(ORACLE_SMOOTHNESS, key=lambda smoothness: psnr(result(smoothness), reference))
-    return result(best), best
-
-
 @dataclass(frozen=True)
 class _Judge:
     """What stays the same over a run."""
@@ -158,6 +155,7 @@ class _Judge:
     misstate: float
     seed: int
     enlarge: Enlarge
+    distance: Distance | None
     progress: Progress
 
     def trial(
@@ -167,7 +165,7 @@ class _Judge:
         label = case_label(case, self.misstate)
         try:
             reference, measured, acquisition = degrade(volume, case, seed=self.seed)
-            mask = foreground_mask(reference.array)
+            mask = foreground_mask(grey(reference.array))
         except MedSRError as error:
             return [Row(name, label, model, error=_reason(error)) for model in models]
         truth = _Truth(case, reference, measured, acquisition, mask)
@@ -193,29 +191,36 @@ class _Judge:
     def _judged(self, row: Row, truth: _Truth) -> tuple[Row, Volume]:
         """The row of one model, filled, and its result."""
         started, memory = time.perf_counter(), _MemoryPeak()
-        smoothness: float | None = None
-        if row.model == ORACLE:
-            array, smoothness = tikhonov_oracle(truth.measured.array, truth.acquisition, truth.reference.array)  # type: ignore[arg-type]
-            result, used = truth.reference.replace(array=array), ORACLE
-        else:
-            enlarged = self.enlarge(truth.measured, self._options(row.model, truth), Progress(cancelled=self._stopped))
-            result, used = enlarged.volume, str(enlarged.report.get("model", row.model))
+        row, result = self._enlarged(row, truth)
         seconds, peak = time.perf_counter() - started, memory.megabytes()
         if not result.geometry.is_same_as(truth.reference.geometry):
             raise ModelError(
                 f"The result lies on {result.geometry.describe()}, not on the reference's "
                 f"{truth.reference.geometry.describe()}: it cannot be judged."
             )
-        scores = score(result.array, truth.reference.array, truth.acquisition, truth.measured.array, mask=truth.mask)
+        reference = truth.reference.array
+        scores = score_image(result.array, reference, truth.acquisition, truth.measured.array, truth.mask)
+        distance = None if self.distance is None else self.distance(result.array, reference)
         filled = dataclasses.replace(
-            row,
-            **dataclasses.asdict(scores),
-            seconds=seconds,
-            peak_mb=peak,
-            model_used=used,
-            smoothness=smoothness,
+            row, **dataclasses.asdict(scores), perceptual_distance=distance, seconds=seconds, peak_mb=peak
         )
         return filled, result
+
+    def _enlarged(self, row: Row, truth: _Truth) -> tuple[Row, Volume]:
+        """The row with what is known of the model, and the model's result."""
+        measured: NDArray[np.float32] = truth.measured.array  # type: ignore[assignment]
+        if row.model == ORACLE:
+            reference: NDArray[np.float32] = truth.reference.array  # type: ignore[assignment]
+            array, smoothness = tikhonov_oracle(measured, truth.acquisition, reference)
+            row = dataclasses.replace(row, model_used=ORACLE, smoothness=smoothness)
+            return row, truth.reference.replace(array=array)
+        if row.model == BICUBIC:
+            array = bicubic(measured, truth.acquisition)
+            return dataclasses.replace(row, model_used=BICUBIC), truth.reference.replace(array=array)
+        enlarged = self.enlarge(truth.measured, self._options(row.model, truth), Progress(cancelled=self._stopped))
+        used = str(enlarged.report.get("model", row.model))
+        perceptual = bool(enlarged.report.get("perceptual", False))
+        return dataclasses.replace(row, model_used=used, perceptual=perceptual), enlarged.volume
 
     def _stopped(self) -> bool:
         # An enlargement gets a progress of its own: its 0 to 1 is not that of the run, but a wish to stop is.

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from medsr.errors import InputError
-from medsr.evaluation.rows import METRICS, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import CAUTION, METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.statistics import Gain, gain, means
 
 SCHEMA = "medsr-evaluation/1"
 BASELINES = ("bspline", ORACLE)
 _PACKAGES = ("medsr", "numpy", "scipy", "SimpleITK", "torch", "monai")
 _COLUMNS = [field.name for field in dataclasses.fields(Row)]
-_SHOWN = ("psnr", "psnr_mask", "ssim", "hfen", "bias", "redegraded", "seconds")
+_SHOWN = ("psnr", "psnr_mask", "ssim", "hfen", "perceptual_distance", "bias", "redegraded", "seconds")
+_OPTIONAL = "perceptual_distance"
+_MARK = "\u2020"
 
 
 def versions() -> dict[str, str]:
@@ -71,22 +73,28 @@ def to_markdown(table: EvaluationTable, *, baselines: Sequence[str] = BASELINES)
             f"Gains in PSNR (dB) over {' and '.join(present)}, paired by volume, with 95 % bootstrap intervals.",
             "",
         ]
-    lines += _markdown_table(*means_table(table, present))
-    lines += ["", "### Every result", "", *_markdown_table(*full_table(table))]
+    lines += markdown_table(*means_table(table, present))
+    if table.perceptual:
+        lines += ["", f"{_MARK} {CAUTION}"]
+    lines += ["", "### Every result", "", *markdown_table(*full_table(table))]
     return "\n".join(lines) + "\n"
 
 
 def means_table(table: EvaluationTable, baselines: Sequence[str] = BASELINES) -> tuple[list[str], list[list[str]]]:
     """Head and lines, as text: one line per case and model."""
-    head = ["case", "model", "volumes", *(_heading(m) for m in _SHOWN), *(f"gain over {b}" for b in baselines)]
-    by_metric = {m: means(table, m) for m in _SHOWN}
+    shown = shown_metrics(table)
+    head = ["case", "model", "volumes", *(_heading(m) for m in shown), *(f"gain over {b}" for b in baselines)]
+    by_metric = {m: means(table, m) for m in shown}
     lines = []
     for case in table.cases:
         for model in table.models:
             rows = table.select(case=case, model=model)
             failed = sum(row.case == case and row.model == model for row in table.failures)
-            cells = [case, model, f"{len(rows)} ({failed} failed)" if failed else str(len(rows))]
-            cells += [format_value(m, by_metric[m].get((case, model))) for m in _SHOWN]
+            if not rows and not failed:
+                continue
+            count = f"{len(rows)} ({failed} failed)" if failed else str(len(rows))
+            cells = [case, marked(model, table), count]
+            cells += [format_value(m, by_metric[m].get((case, model))) for m in shown]
             cells += [format_gain(gain(table, "psnr", model, b, case=case)) if b != model else "" for b in baselines]
             lines.append(cells)
     return head, lines
@@ -94,16 +102,28 @@ def means_table(table: EvaluationTable, baselines: Sequence[str] = BASELINES) ->
 
 def full_table(table: EvaluationTable) -> tuple[list[str], list[list[str]]]:
     """Head and lines, as text: every row; a failure shows its reason."""
-    head = ["volume", "case", "model", *(_heading(m) for m in _SHOWN), "memory MB", "note"]
+    shown = shown_metrics(table)
+    head = ["volume", "case", "model", *(_heading(m) for m in shown), "memory MB", "note"]
     lines = []
     for row in table:
         note = row.error or (f"weight {row.smoothness:.2g}" if row.smoothness is not None else "")
         if not note and row.model_used not in ("", row.model):
             note = f"used {row.model_used}"
         memory = "" if row.peak_mb is None else f"{row.peak_mb:.0f}"
-        values = [format_value(m, row.value(m)) for m in _SHOWN]
-        lines.append([row.volume, row.case, row.model, *values, memory, note])
+        values = [format_value(m, row.value(m)) for m in shown]
+        lines.append([row.volume, row.case, marked(row.model, table), *values, memory, note])
     return head, lines
+
+
+def shown_metrics(table: EvaluationTable) -> list[str]:
+    """The metrics that tables have columns for: all but those that were not asked for."""
+    asked = any(row.value(_OPTIONAL) is not None for row in table)
+    return [name for name in _SHOWN if asked or name != _OPTIONAL]
+
+
+def marked(model: str, table: EvaluationTable) -> str:
+    """The model's name, with a dagger where it may invent detail."""
+    return f"{model} {_MARK}" if model in table.perceptual else model
 
 
 def format_value(metric: str, value: float | None) -> str:
@@ -132,7 +152,8 @@ def _heading(metric: str) -> str:
     return f"{shown.label} {shown.unit}".strip()
 
 
-def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
     texts = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in (head, *lines)]
     out = [f"| {' | '.join(line)} |" for line in texts]
     return [out[0], "|" + "---|" * len(head), *out[1:]]
@@ -140,7 +161,7 @@ def _markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list
 
 def _is_known(value: object) -> bool:
     # JSON has no infinity, which is the PSNR of a perfect result: it is left out like what was not measured.
-    return value not in (None, "") and not (isinstance(value, float) and not math.isfinite(value))
+    return value not in (None, "", False) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def _rounded(value: object) -> object:
