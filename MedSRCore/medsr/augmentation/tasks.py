@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from medsr.errors import CancelledError
 from medsr.jobs import Progress
 
 MADE, KEPT, FAILED = "made", "kept", "failed"
@@ -87,29 +88,40 @@ class TaskResult:
     seconds: float = 0.0
 
 
+class Execute(Protocol):
+    """What makes a copy; `execute_task` is one."""
+
+    def __call__(self, task: Task, cancelled: Callable[[], bool] | None = None, /) -> TaskResult:
+        """Make the copy; raise nothing but CancelledError."""
+
+
 class Executor(Protocol):
     """Who runs the tasks: this process, or a cluster."""
 
-    def run(
-        self, tasks: Sequence[Task], execute: Callable[[Task], TaskResult], progress: Progress
-    ) -> Iterator[TaskResult]:
+    def run(self, tasks: Sequence[Task], execute: Execute, progress: Progress) -> Iterator[TaskResult]:
         """Yield the result of every task as soon as it is there, in any order.
 
-        `execute` raises nothing but CancelledError and KeyboardInterrupt. ``progress.check()`` is asked often; the
-        CancelledError that it raises is passed on when everything that was begun has been stopped.
+        ``progress.check()`` is asked often; the CancelledError that it raises is passed on when everything that was
+        begun has been stopped.
         """
 
 
 class SerialExecutor:
     """One task after the other, in this process."""
 
-    def run(
-        self, tasks: Sequence[Task], execute: Callable[[Task], TaskResult], progress: Progress
-    ) -> Iterator[TaskResult]:
+    def run(self, tasks: Sequence[Task], execute: Execute, progress: Progress) -> Iterator[TaskResult]:
         """Yield the results in the order of the tasks."""
+
+        def cancelled() -> bool:
+            try:
+                progress.check()
+            except CancelledError:
+                return True
+            return False
+
         for task in tasks:
             progress.check()
-            yield execute(task)
+            yield execute(task, cancelled)
 
 
 def execute_task(task: Task, cancelled: Callable[[], bool] | None = None) -> TaskResult:
