@@ -23,7 +23,7 @@ def a_picture(shape=(1, 40, 48), seed=0):
     """Smooth random values from 0 to 200 on a dark ground, one slice."""
     noise = ndi.gaussian_filter(np.random.default_rng(seed).normal(size=shape), (0, 3, 3, 0)[: len(shape)])
     inside = np.zeros(shape, dtype=bool)
-    inside[:, 4:-4, 4:-4] = True
+    inside[:, 5:-6, 6:-5] = True
     noise = (noise - noise.min()) / np.ptp(noise) * 180 + 20
     return Volume.from_array(np.where(inside, noise, 0).astype(np.float32)).replace(planar=True, modality="MR")
 
