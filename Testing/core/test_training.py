@@ -9,7 +9,8 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from medsr.errors import InputError, InvalidValueError, UnknownNameError
-from medsr.training.recipe import AcquisitionRecipe, OptimiserRecipe, Recipe
+from medsr.training.recipe import Recipe
+from medsr.training.sections import AcquisitionRecipe, OptimiserRecipe
 from medsr.training.volumes import load_volumes, read_data_list
 
 torch = pytest.importorskip("torch")

@@ -1,1 +1,1 @@
-"""What a training makes small."""
+"""What a training makes small, one subject per file."""

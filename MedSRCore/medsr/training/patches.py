@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 
 from medsr.degradation import Acquisition, AxisSampling, Profile, add_rician_noise
 from medsr.models.profile_refiner import acquisition_condition
-from medsr.training.recipe import AcquisitionRecipe, AppearanceRecipe, Recipe
+from medsr.training.recipe import Recipe
+from medsr.training.sections import AcquisitionRecipe, AppearanceRecipe
 from medsr.training.volumes import TrainingVolume
 
 Array = NDArray[np.float32]
@@ -110,11 +111,11 @@ class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
         appearance: AppearanceRecipe = self.recipe.appearance
         volume = self.volumes[int(rng.choice(len(self.volumes), p=self.probabilities))]
         array = volume.coarser if rng.random() < appearance.coarser else volume.array
-        best = crop = _random_crop(array, shape, rng)
+        best = crop = random_crop(array, shape, rng)
         for _ in range(3):
             if (crop > 0.1).mean() > 0.35:
                 break
-            crop = _random_crop(array, shape, rng)
+            crop = random_crop(array, shape, rng)
             if crop.std() > best.std():
                 best = crop
         if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
@@ -122,7 +123,7 @@ class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
         return best
 
 
-def _random_crop(array: NDArray[np.float16], shape: Sequence[int], rng: np.random.Generator) -> Array:
+def random_crop(array: NDArray[np.float16], shape: Sequence[int], rng: np.random.Generator) -> Array:
     """A crop of exactly `shape` from `array` after a random permutation of axes and random flips.
 
     With fewer dimensions in `shape` than in `array`, the crop is a plane. Where the volume is too small it is

@@ -1,82 +1,34 @@
 """A recipe: everything that defines one training, as a small JSON file.
 
-The dataclasses below are the only place where an option, its default and its help are written. They are frozen;
-overrides from the command line (``--set optimiser.learning_rate=1e-4``) make a new recipe.
+Recipes are frozen; overrides from the command line (``--set optimiser.learning_rate=1e-4``) make a new one. What the
+sections hold stands in `medsr.training.sections`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
+from medsr.training.sections import (
+    AcquisitionRecipe,
+    AdversaryRecipe,
+    AppearanceRecipe,
+    EnlargingRecipe,
+    LossRecipe,
+    NetworkRecipe,
+    OptimiserRecipe,
+    doc,
+)
 
-
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
-
-
-@dataclass(frozen=True)
-class NetworkRecipe:
-    """Which network, and its size."""
-
-    architecture: str = field(default="profile-refiner", metadata=_help("name in the model registry"))
-    spatial_dims: int = field(default=3, metadata=_help("2 or 3"))
-    options: Mapping[str, Any] = field(default_factory=dict, metadata=_help("arguments of the architecture"))
-
-
-@dataclass(frozen=True)
-class AcquisitionRecipe:
-    """How training examples are degraded. Every range is drawn from anew for each patch."""
-
-    single_axis: float = field(
-        default=0.6, metadata=_help("share of examples with one thick axis; the rest are isotropic")
-    )
-    two_axes: float = field(default=0.04, metadata=_help("share with two enlarged axes (in-plane)"))
-    exact_two: float = field(default=0.8, metadata=_help("share of isotropic examples at exactly x2"))
-    isotropic_range: tuple[float, float] = field(default=(1.3, 3.0), metadata=_help("other isotropic factors"))
-    thick_factors: tuple[float, ...] = field(
-        default=(2, 3, 3, 4, 4, 5, 6, 6), metadata=_help("whole factors of the thick axis")
-    )
-    thick_range: tuple[float, float] = field(default=(1.3, 8.0), metadata=_help("other factors of the thick axis"))
-    whole_factors: float = field(default=0.85, metadata=_help("share of thick-axis examples with a whole factor"))
-    exact_width: float = field(
-        default=0.75, metadata=_help("share of examples whose profile is as wide as the spacing")
-    )
-    relative_width: tuple[float, float] = field(default=(0.7, 1.2), metadata=_help("profile width / spacing otherwise"))
-    box: float = field(default=0.08, metadata=_help("share of box profiles"))
-    misstated: float = field(default=0.05, metadata=_help("share of examples whose stated width is wrong"))
-    misstated_by: float = field(default=1.3, metadata=_help("stated / true width lies in [1/this, this]"))
-    noise: float = field(default=0.12, metadata=_help("share of examples with noise"))
-    noise_range: tuple[float, float] = field(default=(0.003, 0.04), metadata=_help("noise level / 99th percentile"))
-    rician: bool = field(default=True, metadata=_help("Rician (magnitude MR) noise; else Gaussian (CT)"))
-    smoothness: float = field(default=0.01, metadata=_help("Tikhonov weight of the network's input"))
-
-
-@dataclass(frozen=True)
-class AppearanceRecipe:
-    """How training images are varied before they are degraded."""
-
-    contrast: float = field(default=0.3, metadata=_help("share of examples with a random intensity curve"))
-    contrast_strength: float = field(default=0.8, metadata=_help("1: the curve alone, 0: the image alone"))
-    coarser: float = field(default=0.25, metadata=_help("share of examples from the volume's coarser copy"))
-    coarser_factor: float = field(default=1.5, metadata=_help("how much coarser that copy is"))
-
-
-@dataclass(frozen=True)
-class OptimiserRecipe:
-    """Warm-up, constant rate, then linear cool-down, so that a training can be prolonged before its cool-down."""
-
-    learning_rate: float = field(default=1e-3, metadata=_help("peak rate of Adam"))
-    warmup: int = field(default=200, metadata=_help("steps of linear warm-up"))
-    cooldown: int = field(default=1000, metadata=_help("steps of linear cool-down at the end"))
-    clip: float = field(default=0.5, metadata=_help("largest gradient norm"))
-    ema: float = field(default=0.99, metadata=_help("decay of the averaged weights that are shipped"))
+FAMILIES = ("refine", "enlarge", "gan", "three-player")
+"""refine: deconvolved image -> image (ProfileRefiner); enlarge: a network that enlarges, pixel losses; gan: with a
+discriminator; three-player: with a feature network of its own beside it."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +36,38 @@ class Recipe:
     """One training."""
 
     name: str
-    modality: str = field(default="MR", metadata=_help("MR or CT"))
-    network: NetworkRecipe = NetworkRecipe()
-    acquisition: AcquisitionRecipe = AcquisitionRecipe()
-    appearance: AppearanceRecipe = AppearanceRecipe()
-    optimiser: OptimiserRecipe = OptimiserRecipe()
-    patch: int = field(default=48, metadata=_help("side of a training patch in fine voxels"))
-    batch: int = field(default=2, metadata=_help("patches per step and device"))
-    steps: int = field(default=10000, metadata=_help("optimiser steps in all"))
-    steps_per_epoch: int = field(default=100, metadata=_help("steps between checkpoints"))
-    validate_every: int = field(default=5, metadata=_help("epochs between validations"))
-    precision: str = field(default="bf16-mixed", metadata=_help("Lightning precision"))
-    seed: int = field(default=1, metadata=_help("seed of everything random"))
-    warm_start: str = field(default="", metadata=_help("weights to start from (a bundle's name or a file)"))
+    family: str = field(default="refine", metadata=doc("refine, enlarge, gan or three-player"))
+    modality: str = field(default="MR", metadata=doc("MR or CT"))
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    acquisition: AcquisitionRecipe = field(default_factory=AcquisitionRecipe)
+    enlarging: EnlargingRecipe = field(default_factory=EnlargingRecipe)
+    appearance: AppearanceRecipe = field(default_factory=AppearanceRecipe)
+    losses: LossRecipe = field(default_factory=LossRecipe)
+    adversary: AdversaryRecipe = field(default_factory=AdversaryRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    patch: int = field(default=48, metadata=doc("side of a training patch in fine voxels"))
+    batch: int = field(default=2, metadata=doc("patches per step and device"))
+    steps: int = field(default=10000, metadata=doc("optimiser steps in all"))
+    steps_per_epoch: int = field(default=100, metadata=doc("steps between checkpoints"))
+    validate_every: int = field(default=5, metadata=doc("epochs between validations"))
+    precision: str = field(default="bf16-mixed", metadata=doc("Lightning precision"))
+    seed: int = field(default=1, metadata=doc("seed of everything random"))
+    warm_start: str = field(
+        default="",
+        metadata=doc("weights to start from (a model's name or a file); for a family that enlarges, those that fit"),
+    )
 
     def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise unknown_name("training family", self.family, FAMILIES)
         if self.modality not in ("MR", "CT"):
             raise InvalidValueError(f"modality must be 'MR' or 'CT', got {self.modality!r}.")
         if self.patch % 2 or self.patch < 16:
             raise InvalidValueError(f"patch must be even and at least 16, got {self.patch}.")
         if min(self.batch, self.steps, self.steps_per_epoch) < 1:
             raise InvalidValueError("batch, steps and steps_per_epoch must be at least 1.")
+        if self.adversary.every < 1:
+            raise InvalidValueError(f"adversary.every must be at least 1, got {self.adversary.every}.")
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

@@ -9,7 +9,8 @@ from lightning import LightningModule
 from torch import Tensor
 
 from medsr.losses.pixel import mean_absolute_error
-from medsr.training.recipe import OptimiserRecipe, Recipe
+from medsr.training.recipe import Recipe
+from medsr.training.sections import OptimiserRecipe
 
 
 def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +54,19 @@ def read_data_list(path: Path, subset: str) -> list[dict[str, object]]:
     return list(entries)
 
 
+def listed_file(path: Path, root: Path, entry: Mapping[str, object]) -> Path:
+    """The file of an entry of the data list `path`; raise InputError if it is not there."""
+    file = root / str(entry["file"])
+    if not file.exists():
+        raise InputError(f"{path} lists {entry['file']}, which is not below {root}.")
+    return file
+
+
 def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_factor: float) -> list[TrainingVolume]:
     """Load every volume of a subset; files are relative to `root`, an entry may state a modality of its own."""
     volumes = []
     for entry in read_data_list(path, subset):
-        file = root / str(entry["file"])
-        if not file.exists():
-            raise InputError(f"{path} lists {entry['file']}, which is not below {root}.")
+        file = listed_file(path, root, entry)
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), sitk.sitkFloat32))
         array = Normalisation.of(array, str(entry.get("modality", modality))).apply(array)
         coarser = fourier_shrink(array, coarser_factor)

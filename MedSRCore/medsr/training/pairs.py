@@ -1,0 +1,105 @@
+"""Training examples of networks that enlarge: a fine patch, and the coarse patch that was made of it.
+
+As in `medsr.training.patches`, example number i of a seed is always the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from medsr.downscaling import add_gaussian_noise, downscale
+from medsr.training.images import TrainingImage
+from medsr.training.patches import random_crop, random_intensity_curve
+from medsr.training.recipe import Recipe
+
+Array = NDArray[np.float32]
+
+_MARGIN_SAMPLES = 4
+"""Coarse voxels around a patch that are made and then cut away, so that a patch has no borders of its own."""
+
+_TRIES = 4
+
+
+class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
+    """Endless pairs of a recipe, addressed by number.
+
+    Each item has ``fine`` of shape ``(C, *patch)``, ``coarse`` of shape ``(C, *patch / scale)`` and its ``number``.
+    All examples of one step have the same scale: scales take turns from step to step.
+
+    Args:
+        recipe: what to make.
+        images: what to draw from.
+        scales: whole factors of the network.
+        per_step: examples per step, over all processes.
+        first: number of the first example.
+        count: how many there are.
+        seed: another seed gives other examples.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        images: Sequence[TrainingImage],
+        scales: Sequence[int],
+        per_step: int,
+        first: int,
+        count: int,
+        seed: int,
+    ) -> None:
+        self.recipe, self.images, self.scales, self.per_step = recipe, images, scales, per_step
+        self.first, self.count, self.seed = first, count, seed
+        weights = np.array([image.weight for image in images])
+        self.probabilities = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        number = self.first + index
+        rng = np.random.default_rng([self.seed, number])
+        scale = self.scales[number // self.per_step % len(self.scales)]
+        samples = self.recipe.patch // scale
+        dims = self.recipe.network.spatial_dims
+        fine = self._draw_fine(rng, [(samples + 2 * _MARGIN_SAMPLES) * scale] * dims)
+        coarse = downscale(fine, self.recipe.enlarging.downscaling, (1,) + (scale,) * dims)
+        if rng.random() < self.recipe.enlarging.noise:
+            low, high = np.log(self.recipe.enlarging.noise_range)
+            coarse = add_gaussian_noise(coarse, float(np.exp(rng.uniform(low, high))), rng)
+        return {
+            "fine": _inside(fine, _MARGIN_SAMPLES * scale),
+            "coarse": _inside(coarse, _MARGIN_SAMPLES),
+            "number": torch.tensor(number),
+        }
+
+    def _draw_fine(self, rng: np.random.Generator, shape: Sequence[int]) -> Array:
+        """A crop ``(C, *shape)`` of a random image in a random orientation and contrast, with something in it."""
+        appearance = self.recipe.appearance
+        image = self.images[int(rng.choice(len(self.images), p=self.probabilities))]
+        from_coarser = rng.random() < appearance.coarser
+        planes = [channel.coarser if from_coarser else channel.array for channel in image.channels]
+        best = crop = _same_crop(planes, shape, rng)
+        for _ in range(_TRIES - 1):
+            if (crop > 0.1).mean() > 0.35:
+                break
+            crop = _same_crop(planes, shape, rng)
+            if crop.std() > best.std():
+                best = crop
+        if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
+            best = random_intensity_curve(best, appearance.contrast_strength, rng)
+        return best
+
+
+def _same_crop(planes: Sequence[NDArray[np.float16]], shape: Sequence[int], rng: np.random.Generator) -> Array:
+    """The same random crop of every channel."""
+    place = int(rng.integers(2**32))
+    return np.stack([random_crop(plane, shape, np.random.default_rng(place)) for plane in planes])
+
+
+def _inside(array: Array, margin: int) -> torch.Tensor:
+    cut = (slice(None),) + (slice(margin, -margin),) * (array.ndim - 1)
+    return torch.from_numpy(np.ascontiguousarray(array[cut]))

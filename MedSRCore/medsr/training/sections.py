@@ -1,0 +1,150 @@
+"""The sections of a recipe: the only place where an option, its default and its help are written.
+
+Where a published system leaves a choice open, or its code and its paper differ, the help names the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def doc(text: str) -> dict[str, str]:
+    """Field metadata that holds the help of an option."""
+    return {"help": text}
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Which network, and its size."""
+
+    architecture: str = field(default="profile-refiner", metadata=doc("name in the model registry"))
+    spatial_dims: int = field(default=3, metadata=doc("2 or 3"))
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=doc("arguments of the architecture"))
+
+
+@dataclass(frozen=True)
+class AcquisitionRecipe:
+    """How training examples are degraded. Every range is drawn from anew for each patch."""
+
+    single_axis: float = field(
+        default=0.6, metadata=doc("share of examples with one thick axis; the rest are isotropic")
+    )
+    two_axes: float = field(default=0.04, metadata=doc("share with two enlarged axes (in-plane)"))
+    exact_two: float = field(default=0.8, metadata=doc("share of isotropic examples at exactly x2"))
+    isotropic_range: tuple[float, float] = field(default=(1.3, 3.0), metadata=doc("other isotropic factors"))
+    thick_factors: tuple[float, ...] = field(
+        default=(2, 3, 3, 4, 4, 5, 6, 6), metadata=doc("whole factors of the thick axis")
+    )
+    thick_range: tuple[float, float] = field(default=(1.3, 8.0), metadata=doc("other factors of the thick axis"))
+    whole_factors: float = field(default=0.85, metadata=doc("share of thick-axis examples with a whole factor"))
+    exact_width: float = field(
+        default=0.75, metadata=doc("share of examples whose profile is as wide as the spacing")
+    )
+    relative_width: tuple[float, float] = field(default=(0.7, 1.2), metadata=doc("profile width / spacing otherwise"))
+    box: float = field(default=0.08, metadata=doc("share of box profiles"))
+    misstated: float = field(default=0.05, metadata=doc("share of examples whose stated width is wrong"))
+    misstated_by: float = field(default=1.3, metadata=doc("stated / true width lies in [1/this, this]"))
+    noise: float = field(default=0.12, metadata=doc("share of examples with noise"))
+    noise_range: tuple[float, float] = field(default=(0.003, 0.04), metadata=doc("noise level / 99th percentile"))
+    rician: bool = field(default=True, metadata=doc("Rician (magnitude MR) noise; else Gaussian (CT)"))
+    smoothness: float = field(default=0.01, metadata=doc("Tikhonov weight of the network's input"))
+
+
+@dataclass(frozen=True)
+class AppearanceRecipe:
+    """How training images are varied before they are degraded."""
+
+    contrast: float = field(default=0.3, metadata=doc("share of examples with a random intensity curve"))
+    contrast_strength: float = field(default=0.8, metadata=doc("1: the curve alone, 0: the image alone"))
+    coarser: float = field(default=0.25, metadata=doc("share of examples from the volume's coarser copy"))
+    coarser_factor: float = field(default=1.5, metadata=doc("how much coarser that copy is"))
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """Warm-up, constant rate, then linear cool-down, so that a training can be prolonged before its cool-down."""
+
+    learning_rate: float = field(default=1e-3, metadata=doc("peak rate of Adam"))
+    warmup: int = field(default=200, metadata=doc("steps of linear warm-up"))
+    cooldown: int = field(default=1000, metadata=doc("steps of linear cool-down at the end"))
+    clip: float = field(default=0.5, metadata=doc("largest gradient norm"))
+    ema: float = field(default=0.99, metadata=doc("decay of the averaged weights that are shipped"))
+
+
+@dataclass(frozen=True)
+class EnlargingRecipe:
+    """How the coarse image of an example is made for networks that enlarge by a whole factor."""
+
+    downscaling: str = field(
+        default="bicubic",
+        metadata=doc(
+            "a name of medsr.downscaling. The sources state bicubic for the 2D systems (Ledig et al. 2017; Bing et al. "
+            "2019); the code of Wang et al. shrinks by nearest_wang, shifted by half a fine voxel, so kspace is taken "
+            "for their systems and nearest_wang only to reproduce them"
+        ),
+    )
+    noise: float = field(default=0.0, metadata=doc("share of examples with normal noise on the coarse image"))
+    noise_range: tuple[float, float] = field(
+        default=(0.003, 0.04), metadata=doc("standard deviation of that noise, normalised intensities")
+    )
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights of the terms that the generator makes small; a weight of 0 leaves the term away."""
+
+    l1: float = field(default=1.0, metadata=doc("mean absolute error"))
+    mse: float = field(default=0.0, metadata=doc("mean squared error"))
+    structural: float = field(
+        default=0.0, metadata=doc("1 - MS-SSIM; vdsr7: 0.6 l1 + 0.4 structural (code of Zamzmi et al. 2020)")
+    )
+    perceptual: float = field(
+        default=0.0,
+        metadata=doc(
+            "feature distance. 0.006 for VGG19 (Ledig et al. 2017: features / 12.75); 0.01 for the third player "
+            "(threeplayerGANSR and DISGAN scripts; MRSRGAN and srgan_three swap it with the pixel weight: 1 and 0.01)"
+        ),
+    )
+    features: str = field(default="texture-net", metadata=doc("name in the registry of feature networks"))
+    features_options: Mapping[str, Any] = field(
+        default_factory=dict, metadata=doc('its arguments, for vgg19 {"weights": "vgg19-dcbb9e9d.pth"}')
+    )
+    feature_distance: str = field(
+        default="mse", metadata=doc("mse (Ledig et al. 2017) or l1 (scripts of Wang et al.)")
+    )
+    adversarial: float = field(
+        default=0.0, metadata=doc("1e-3 in SRGAN (Ledig et al. 2017), 5e-3 in the scripts of Wang et al.")
+    )
+    relativistic: str = field(
+        default="none",
+        metadata=doc(
+            "none (SRGAN), half (scripts of threeplayerGANSR and DISGAN) or full (Jolicoeur-Martineau 2019; stated for "
+            "edsr-se-gan as relativistic GAN)"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class AdversaryRecipe:
+    """The discriminator and how it plays."""
+
+    discriminator: str = field(default="vgg-patch", metadata=doc("name in the registry of discriminators"))
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=doc("arguments of the discriminator"))
+    learning_rate: float = field(default=1e-4, metadata=doc("peak rate of its Adam; 1e-4 in all sources"))
+    every: int = field(default=1, metadata=doc("it learns at every n-th step; 5 in one variant of MRSRGAN"))
+    pixel_steps: int = field(
+        default=0, metadata=doc("steps at the start without it (an epoch in MRSRGAN; SRGAN warm starts instead)")
+    )
+    instance_noise: float = field(
+        default=0.0,
+        metadata=doc("standard deviation of one noise image added to real and generated alike; falls linearly to 0"),
+    )
+    train_features: bool = field(
+        default=False,
+        metadata=doc(
+            "the third player learns beside the generator, from the same loss (update_FE in threeplayerGANSR; it may "
+            "collapse to constant features, which the log shows). False: it stays as it is (DISGAN)"
+        ),
+    )
