@@ -54,15 +54,14 @@ class UpscaleOptions:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _triple(name, value))
-        given = [n for n in ("scale", "spacing", "isotropic", "reference") if getattr(self, n) not in (None, False)]
-        if len(given) > 1:
+        if len(given := self._targets) > 1:
             raise InvalidValueError(f"Give one target, not {len(given)}: {', '.join('--' + n for n in given)}.")
         # A model that was named may enlarge further; the plan knows it.
         largest = MAX_FACTOR if self.model == "auto" else math.inf
         if self.scale and not all(MIN_FACTOR <= f <= largest for f in self.scale):
             raise InvalidValueError(
-                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, beyond only with a model that enlarges so "
-                f"far; got {', '.join(f'{f:g}' for f in self.scale)}. To make a volume coarser, give --spacing."
+                f"Scale factors lie between {MIN_FACTOR:g} and {MAX_FACTOR:g}, beyond only with a model that enlarges "
+                f"so far; got {', '.join(f'{f:g}' for f in self.scale)}. To make a volume coarser, give --spacing."
             )
         if self.slice_thickness is not None and not (math.isfinite(self.slice_thickness) and self.slice_thickness > 0):
             raise InvalidValueError(f"The slice thickness must be a positive number of mm, got {self.slice_thickness}.")
@@ -74,6 +73,15 @@ class UpscaleOptions:
             raise InvalidValueError(f"The device is auto, cpu, cuda or cuda:N, got {self.device!r}.")
         if self.memory is not None:
             parse_bytes(self.memory)
+
+    @property
+    def has_target(self) -> bool:
+        """True when a target was asked for."""
+        return bool(self._targets)
+
+    @property
+    def _targets(self) -> list[str]:
+        return [n for n in ("scale", "spacing", "isotropic", "reference") if getattr(self, n) not in (None, False)]
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> UpscaleOptions:

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-
-from medsr.catalog import CatalogEntry, find_model, load_catalog
-from medsr.degradation import Acquisition, AxisSampling, Profile
+from medsr.catalog import PERCEPTUAL, CatalogEntry, find_model, load_catalog
+from medsr.degradation import Acquisition
 from medsr.errors import InvalidValueError, ModelError
 from medsr.geometry import Geometry
 from medsr.inference.noise import noise_level
-from medsr.inference.target import ANISOTROPIC_RATIO, Target, resolve_target
+from medsr.inference.own_factor import AXES, resolve_own_factor
+from medsr.inference.sampling import PHYSICAL, decide_acquisition
+from medsr.inference.target import Target, across_axis, resolve_target
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
 
-AXES = "xyz"
 MIN_SLICES_3D = 8
 """Volumes with fewer voxels along an axis are enlarged slice by slice."""
 
@@ -29,7 +28,10 @@ FALLBACK = "tikhonov"
 """What is chosen where no network fits, or none can run."""
 
 _CT_AIR_HU = -500.0
-_PLAUSIBLE_WIDTHS = (0.2, 4.0)
+_FLOATING_POINT_RATE = 1.0e11
+"""Operations per second of two CPU cores in convolutions, roughly."""
+
+_HALO_OVERHEAD = 1.6
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Plan:
         decisions: sentences: what was picked and why.
         warnings: sentences that a person should read.
         noise: noise level of the input as a fraction of its 99th percentile, None where it cannot be told.
-        channels: colours, each enlarged alone.
+        channels: colours.
+        scale: factor of a network that enlarges by its own; None for the others.
     """
 
     target: Target
@@ -59,16 +62,39 @@ class Plan:
     warnings: tuple[str, ...]
     noise: float | None = None
     channels: int = 1
+    scale: int | None = None
+
+    @property
+    def together(self) -> bool:
+        """True when the model takes all colours at once; each alone otherwise."""
+        return self.entry.channels > 1
+
+    @property
+    def corrects(self) -> bool:
+        """True when the result may be moved to where it agrees with the measured data.
+
+        Interpolation and Tikhonov are what their names say; only what was learned is corrected. A network that learned
+        to undo what no scanner does would be moved towards data that were never measured so.
+        """
+        return self.entry.kind == "network" and (self.scale is None or self.entry.downscaling in PHYSICAL)
 
     def estimate(self) -> dict[str, Any]:
         """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
         work = self.target.work.voxels * self.channels
-        weights = float(self.entry.network.get("weights", 0))
         # Output, input and one tile of features; interpolation by ITK holds two outputs.
-        memory = 4 * (2.2 * work + 3 * self.target.source.voxels) + (0.9e9 if self.entry.needs_torch else 1e8)
-        # Folded voxels x multiply-adds x halo overhead over a typical rate of two cores.
-        seconds = 1.5 + work * (2.0e-7 + (weights * 2 / 2**self.spatial_dims * 1.6 / 1.0e11 if weights else 0))
+        memory = 4 * (2.2 * work + 3 * self.target.source.voxels * self.channels)
+        memory += 0.9e9 if self.entry.needs_torch else 1e8
+        seconds = 1.5 + work * 2.0e-7
+        if self.entry.needs_torch:
+            seconds += work * 2 * _HALO_OVERHEAD * self._multiply_adds / _FLOATING_POINT_RATE
         return {"memory_bytes": int(memory), "seconds": round(seconds, 1)}
+
+    @property
+    def _multiply_adds(self) -> float:
+        """Of the network, per voxel of the work grid."""
+        network = self.entry.network
+        # A refiner uses every weight once for each block of 2 x 2 (x 2) voxels.
+        return float(network.get("multiply_adds", network.get("weights", 0) / 2**self.spatial_dims))
 
     def to_dict(self) -> dict[str, Any]:
         """For reports: sizes and decisions."""
@@ -79,6 +105,7 @@ class Plan:
             "factors_xyz": [round(f, 6) for f in self.target.factors_xyz],
             "model": self.entry.name,
             "model_version": self.entry.version,
+            "model_sha256": self.entry.sha256,
             "mode": f"{self.spatial_dims}d",
             "modality": self.modality,
             "profile_widths_mm_xyz": [
@@ -86,6 +113,7 @@ class Plan:
                 for axis, s in zip(reversed(self.acquisition.axes), self.target.work.spacing_xyz_mm, strict=True)
             ],
             "profile": self.acquisition.axes[0].profile.value,
+            "downscaling": self.entry.downscaling,
             "noise": None if self.noise is None else round(self.noise, 5),
             "decisions": list(self.decisions),
             "warnings": list(self.warnings),
@@ -107,21 +135,30 @@ def make_plan(
     Raises:
         InvalidValueError, UnknownNameError, ModelError: what was asked cannot be done.
     """
-    target = resolve_target(volume.geometry, options, reference, planar=volume.planar)
+    named = None if options.model == "auto" else find_model(options.model)
+    own = resolve_own_factor(volume, options, named, reference) if named and named.scales else None
+    target = own.target if own else resolve_target(volume.geometry, options, reference, planar=volume.planar)
     modality, why = decide_modality(volume, options.modality)
     decisions = [f"Target: {target.reason}.", f"Modality: {modality} ({why})."]
     warnings = list(volume.warnings)
-    acquisition = _decide_acquisition(volume, options, target, decisions, warnings)
-    if options.isotropic or (options.scale is None and options.spacing is None and reference is None):
+    undone = (named, own) if named and own else None
+    acquisition = decide_acquisition(volume, options, target, decisions, warnings, undone)
+    if options.isotropic or (own is None and not options.has_target):
         _warn_capped(target, warnings)
     found = noise_level(volume.array) if modality == "MR" and volume.array.ndim == 3 and not volume.planar else None
     noise = found[0] if found else None
     if found:
         decisions.append(f"Noise: {100 * found[0]:.1f} % of the brightest signal, read from {found[1]}.")
     entry, dims = _decide_model(options, modality, target, decisions, warnings, noise=noise, runnable=runnable)
-    plane_axis = _decide_plane_axis(options, target)
+    _check_channels(entry, volume)
+    plane_axis = own.plane_axis if own else across_axis(options, target.factors_xyz)
     if dims == 2:
         decisions.append(f"Slice by slice across {AXES[2 - plane_axis]}.")
+    if own:
+        decisions += own.notes
+        warnings += own.warnings
+    if entry.perceptual:
+        warnings.append(f"{PERCEPTUAL}. {entry.name} was trained to look right; do not measure on its result.")
     return Plan(
         target,
         entry,
@@ -133,7 +170,18 @@ def make_plan(
         tuple(warnings),
         noise,
         volume.channels,
+        own.scale if own else None,
     )
+
+
+def _check_channels(entry: CatalogEntry, volume: Volume) -> None:
+    """Raise ModelError for a network of colours and another image."""
+    if entry.channels > 1 and volume.channels != entry.channels:
+        kind = "grey" if volume.channels == 1 else f"of {volume.channels} channels"
+        raise ModelError(
+            f"{entry.name} takes the {entry.channels} colours of an image together, this image is {kind}. Choose "
+            "another model (`medsr models`)."
+        )
 
 
 def decide_modality(volume: Volume, asked: str) -> tuple[str, str]:
@@ -146,56 +194,6 @@ def decide_modality(volume: Volume, asked: str) -> tuple[str, str]:
     if low <= _CT_AIR_HU:
         return "CT", f"guessed: the lowest intensity, {low:g}, is air in Hounsfield units"
     return "MR", f"guessed: intensities start at {low:g}"
-
-
-def _decide_acquisition(
-    volume: Volume, options: UpscaleOptions, target: Target, decisions: list[str], warnings: list[str]
-) -> Acquisition:
-    """Profile and sampling per array axis; the stated slice thickness belongs to the slice axis."""
-    profile = Profile.GAUSSIAN if options.profile == "auto" else Profile.parse(options.profile)
-    thickness, thick_axis, source = _decide_thickness(volume, options)
-    offsets = target.work.to_index(volume.geometry.origin_mm)
-    axes: list[AxisSampling] = []
-    for axis in range(3):
-        factor = target.factors_xyz[axis]
-        enlarged = factor > 1
-        width = factor if enlarged else 1.0
-        if enlarged and thickness is not None and axis == thick_axis:
-            width = thickness / target.work.spacing_xyz_mm[axis]
-            low, high = (limit * factor for limit in _PLAUSIBLE_WIDTHS)
-            if not low <= width <= high:
-                warnings.append(
-                    f"A slice thickness of {thickness:g} mm is implausible for slices every "
-                    f"{volume.geometry.spacing_xyz_mm[axis]:g} mm; {np.clip(width, low, high) / factor:g} times the "
-                    "spacing is used."
-                )
-                width = float(np.clip(width, low, high))
-            gap = volume.geometry.spacing_xyz_mm[axis] - thickness
-            kind = f", gap {gap:.3g} mm" if gap > 1e-3 else f", overlap {-gap:.3g} mm" if gap < -1e-3 else ""
-            decisions.append(f"Slice profile: {profile.value}, {thickness:g} mm along {AXES[axis]} ({source}{kind}).")
-        axes.append(
-            AxisSampling(
-                target.work.size_xyz[axis], volume.geometry.size_xyz[axis], factor, width, profile,
-                float(round(offsets[axis], 9)) if enlarged or abs(offsets[axis]) > 1e-6 else 0.0,
-            )
-        )  # fmt: skip
-    return Acquisition((axes[2], axes[1], axes[0]))
-
-
-def _decide_thickness(volume: Volume, options: UpscaleOptions) -> tuple[float | None, int, str]:
-    """Slice thickness in mm (None: as wide as the spacing), its grid axis, and where it comes from."""
-    spacing = volume.geometry.spacing_xyz_mm
-    if options.slice_axis != "auto":
-        axis = AXES.index(options.slice_axis)
-    elif volume.slice_thickness_mm is not None:
-        axis = AXES.index(volume.slice_axis)
-    else:
-        axis = int(np.argmax(spacing)) if max(spacing) / min(spacing) >= ANISOTROPIC_RATIO else 2
-    if options.slice_thickness is not None:
-        return options.slice_thickness, axis, "as asked"
-    if volume.slice_thickness_mm is not None and axis == AXES.index(volume.slice_axis):
-        return volume.slice_thickness_mm, axis, "from the header"
-    return None, axis, ""
 
 
 def _warn_capped(target: Target, warnings: list[str]) -> None:
@@ -243,7 +241,7 @@ def _decide_model(
         decisions.append(f"Model: {entry.name}, chosen for {modality}, {reason}.")
     high = entry.factors[1]
     largest = max(target.factors_xyz)
-    if entry.needs_torch and not largest <= high * 1.01:
+    if entry.needs_torch and not entry.scales and not largest <= high * 1.01:
         warnings.append(f"{entry.name} was trained for factors up to {high:g}; {largest:.3g} is asked.")
     return entry, dims
 
@@ -273,6 +271,7 @@ def _automatic_model(modality: str, dims: int, noise: float) -> CatalogEntry:
         entry
         for entry in load_catalog().values()
         if entry.kind == "network"
+        and not entry.scales
         and not entry.perceptual
         and modality in entry.modalities
         and dims in entry.spatial_dims
@@ -281,14 +280,6 @@ def _automatic_model(modality: str, dims: int, noise: float) -> CatalogEntry:
         return find_model(FALLBACK)
     # Made for this noise, then the most specialised: for fewer modalities.
     return min(fitting, key=lambda e: (not e.noise[0] <= noise < e.noise[1], len(e.modalities), e.name))
-
-
-def _decide_plane_axis(options: UpscaleOptions, target: Target) -> int:
-    """Array axis across the slices in 2D mode: as asked, else the least enlarged one, z first."""
-    if options.slice_axis != "auto":
-        return 2 - AXES.index(options.slice_axis)
-    factors_zyx = target.factors_xyz[::-1]
-    return min(range(3), key=lambda axis: (round(factors_zyx[axis], 3), axis))
 
 
 def _grid(geometry: Geometry) -> Mapping[str, Sequence[float]]:

@@ -8,6 +8,7 @@ input along an axis, or turned against it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,14 @@ def resolve_target(
             spacing[2] = source.spacing_xyz_mm[2]
         return _parallel(source, spacing, "spacing " + " x ".join(f"{s:g}" for s in spacing) + " mm", largest)
     return _default(source, isotropic=options.isotropic, planar=planar)
+
+
+def across_axis(options: UpscaleOptions, factors_xyz: Sequence[float]) -> int:
+    """Array axis (z, y, x order) across the slices in 2D mode: as asked, else the least enlarged one, z first."""
+    if options.slice_axis != "auto":
+        return 2 - "xyz".index(options.slice_axis)
+    factors_zyx = factors_xyz[::-1]
+    return min(range(3), key=lambda axis: (round(factors_zyx[axis], 3), axis))
 
 
 def _default(source: Geometry, *, isotropic: bool, planar: bool) -> Target:
