@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from medsr.errors import InvalidValueError
+from medsr.models.haar import haar
+from medsr.models.layers import CONVOLUTIONS, fold, unfold
 
-CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 FOLD = 2
 """Side of the block of voxels that is folded into channels."""
 
@@ -31,38 +32,6 @@ DETAIL_GAIN = 8.0
 
 STEP = 0.1
 """Size of a typical correction. With the tail's weights of usual size, one optimiser step changes the output little."""
-
-
-def fold(x: Tensor) -> Tensor:
-    """Space to depth by 2: ``(B, C, *size)`` -> ``(B, C 2^d, *size / 2)``; inverse of `unfold`."""
-    batch, channels, *size = x.shape
-    dims = len(size)
-    split = x.reshape(batch, channels, *(part for n in size for part in (n // FOLD, FOLD)))
-    inner = [3 + 2 * i for i in range(dims)]
-    outer = [2 + 2 * i for i in range(dims)]
-    return split.permute(0, 1, *inner, *outer).reshape(batch, channels * FOLD**dims, *(n // FOLD for n in size))
-
-
-def unfold(x: Tensor) -> Tensor:
-    """Depth to space by 2: ``(B, C 2^d, *size)`` -> ``(B, C, *size * 2)``; inverse of `fold`."""
-    batch, channels, *size = x.shape
-    dims = len(size)
-    split = x.reshape(batch, channels // FOLD**dims, *([FOLD] * dims), *size)
-    order = [axis for i in range(dims) for axis in (2 + dims + i, 2 + i)]
-    return split.permute(0, 1, *order).reshape(batch, channels // FOLD**dims, *(n * FOLD for n in size))
-
-
-def haar(spatial_dims: int) -> Tensor:
-    """Haar analysis of a folded block: row 0 its mean, the others signed means (differences); ``(n, n)``, n = 2^d.
-
-    ``haar.T @ haar`` is the identity divided by n.
-    """
-    one = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
-    matrix = torch.ones(1, 1)
-    for _ in range(spatial_dims):
-        matrix = torch.kron(matrix, one)
-    analysis: Tensor = matrix / FOLD**spatial_dims
-    return analysis
 
 
 def _bias(layer: nn.Module) -> Tensor:

@@ -1,4 +1,4 @@
-"""The one list of network architectures. Adding one is a line here; two of one name cannot be."""
+"""The lists of networks. Adding one is a line here; two of one name cannot be."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from typing import Any
 from torch import nn
 
 from medsr.errors import ModelError, unknown_name
+from medsr.models.edsr_se import EDSRSE
 from medsr.models.profile_refiner import ProfileRefiner
+from medsr.models.progressive_gan import ProgressiveNet
+from medsr.models.rrdb import RRDBNet
+from medsr.models.srresnet import SRResNet
+from medsr.models.vdsr7 import VDSR7
 
 Builder = Callable[..., nn.Module]
 
 
-def _register(*entries: tuple[str, Builder]) -> dict[str, Builder]:
+def _register(kind: str, *entries: tuple[str, Builder]) -> dict[str, Builder]:
     table: dict[str, Builder] = {}
     for name, builder in entries:
         if name in table:
-            raise ModelError(f"Two architectures are called {name!r}.")
+            raise ModelError(f"Two {kind}s are called {name!r}.")
         table[name] = builder
     return table
 
 
 ARCHITECTURES: Mapping[str, Builder] = _register(
+    "architecture",
     ("profile-refiner", ProfileRefiner),
+    ("progressive-gan", ProgressiveNet),
+    ("edsr-se", EDSRSE),
+    ("vdsr7", VDSR7),
+    ("srresnet", SRResNet),
+    ("rrdb", RRDBNet),
 )
 
 
@@ -39,9 +50,15 @@ def build_network(architecture: str, spatial_dims: int, options: Mapping[str, An
         UnknownNameError: no such architecture.
         ModelError: options that the architecture does not take.
     """
-    if architecture not in ARCHITECTURES:
-        raise unknown_name("architecture", architecture, ARCHITECTURES)
+    return _build("architecture", ARCHITECTURES, architecture, spatial_dims, options)
+
+
+def _build(
+    kind: str, table: Mapping[str, Builder], name: str, spatial_dims: int, options: Mapping[str, Any]
+) -> nn.Module:
+    if name not in table:
+        raise unknown_name(kind, name, table)
     try:
-        return ARCHITECTURES[architecture](spatial_dims=spatial_dims, **options)
+        return table[name](spatial_dims=spatial_dims, **options)
     except TypeError as error:
-        raise ModelError(f"Architecture {architecture!r} does not take these options: {error}.") from error
+        raise ModelError(f"{kind.capitalize()} {name!r} does not take these options: {error}.") from error
