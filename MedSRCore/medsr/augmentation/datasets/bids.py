@@ -1,0 +1,215 @@
+"""BIDS: images of the subjects, and label maps (``_dseg``) among the derivatives.
+
+Copies are written as a derivative of their own, ``derivatives/medsr``: BIDS keeps what a scanner acquired apart from what
+was computed (Brain Imaging Data Structure 1.10, "Derivatives").
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import medsr
+from medsr.augmentation.cases import Case, Dataset
+from medsr.augmentation.datasets.layout import (
+    PROVENANCE,
+    SPLITS,
+    Places,
+    label_names,
+    read_splits,
+    splits_data,
+    with_background,
+    with_origin,
+)
+from medsr.augmentation.datasets.paths import read_json, stem_of
+from medsr.errors import InputError
+
+VERSION = "1.10.0"
+DERIVATIVE = "medsr"
+SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw", "inplaneT1", "inplaneT2", "UNIT1", "angio", "ct")
+_ENDINGS = (".nii.gz", ".nii")
+_OF_THE_LABEL = ("space", "res", "label", "desc", "den", "seg", "atlas")
+
+
+def is_bids(root: Path) -> bool:
+    """True for a folder whose description states a BIDS version."""
+    file = root / "dataset_description.json"
+    return file.is_file() and "BIDSVersion" in (read_json(file) or {})
+
+
+def read(root: Path) -> Dataset:
+    """The images of a BIDS folder that have a ``_dseg`` among the derivatives.
+
+    Raises:
+        InputError: there is no such label map, or one fits several images.
+    """
+    root = root.absolute()
+    description = read_json(root / "dataset_description.json")
+    maps = sorted(f for f in (root / "derivatives").glob("**/*_dseg.nii*") if f.name.endswith(_ENDINGS))
+    if not maps:
+        raise InputError(
+            f"{root.name!r} has no label maps: files such as derivatives/NAME/sub-01/anat/sub-01_dseg.nii.gz are read."
+        )
+    cases, warnings = [], []
+    for label in maps:
+        image = _image_of(label, root)
+        if image is None:
+            warnings.append(f"No image fits {label.name}; it is left out.")
+            continue
+        entities = _entities(image.name)
+        cases.append(
+            Case(
+                stem_of(image.name), entities["sub"], (str(image),), str(label), session=entities.get("ses", "")
+            )
+        )  # fmt: skip
+    twice = sorted({c.name for c in cases if sum(c.images == d.images for d in cases) > 1})
+    if twice:
+        raise InputError(f"Image {twice[0]!r} has several label maps among the derivatives. Keep one of them elsewhere.")
+    records = root / "derivatives" / DERIVATIVE
+    found = with_origin(cases, records)
+    suffixes = sorted({case.name.rpartition("_")[2] for case in found})
+    return Dataset(
+        root=str(root),
+        format="bids",
+        name=str(description.get("Name") or root.name),
+        cases=found,
+        channels=("/".join(suffixes),),
+        labels=_label_names(root, maps),
+        splits=read_splits(records / SPLITS, found),
+        description={"dataset_description": description},
+        warnings=tuple(warnings),
+    )
+
+
+@dataclass(frozen=True)
+class BidsLayout:
+    """Originals below `root`, label maps below ``derivatives/labels``, copies below ``derivatives/medsr``."""
+
+    root: Path
+
+    @property
+    def records(self) -> Path:
+        """Report, splits and sidecars belong to the derivative, where no rules for their names apply."""
+        return self.root / "derivatives" / DERIVATIVE
+
+    def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
+        """``sub-01/anat/sub-01_T1w.nii.gz``; a copy is ``sub-01_desc-srx2c1_T1w.nii.gz`` in the derivative."""
+        if len(case.images) > 1:
+            raise InputError("Cases of several channels cannot be written as BIDS. Choose --format nnunet or decathlon.")
+        if image_ending not in _ENDINGS:
+            raise InputError(f"BIDS holds NIfTI images, not {image_ending}. Choose --format nnunet or paired.")
+        entities = _entities(case.name)
+        folder = Path(f"sub-{entities['sub']}", *([f"ses-{entities['ses']}"] if "ses" in entities else []), "anat")
+        images = self.records if case.is_synthetic else self.root
+        labels = self.records if case.is_synthetic else self.root / "derivatives" / "labels"
+        label = f"{case.name.rpartition('_')[0]}_dseg{label_ending if label_ending in _ENDINGS else '.nii.gz'}"
+        return Places(
+            (images / folder / f"{case.name}{image_ending}",),
+            labels / folder / label,
+            self.records / PROVENANCE / f"{case.name}.json",
+        )
+
+    def documents(self, dataset: Dataset) -> Mapping[Path, str]:
+        """Descriptions of the set and of both derivatives, label names, participants, splits."""
+        own = {"Name": dataset.name, "BIDSVersion": VERSION, **dataset.description.get("dataset_description", {})}
+        made = {"Name": "MedSR", "Version": medsr.__version__}
+        names = "index\tname\n" + "".join(f"{v}\t{n}\n" for n, v in with_background(dataset.labels).items())
+        subjects = sorted({_entities(case.name)["sub"] for case in dataset.cases})
+        derivatives = self.root / "derivatives"
+        texts = {
+            self.root / "dataset_description.json": _json(own),
+            self.root / "README": f"{dataset.name}\n\nCopies made by MedSR are in derivatives/{DERIVATIVE}.\n",
+            self.root / "participants.tsv": "participant_id\n" + "".join(f"sub-{s}\n" for s in subjects),
+            derivatives / "labels" / "dataset_description.json": _json(_derivative("Label maps", {"Name": "unknown"})),
+            self.records / "dataset_description.json": _json(_derivative("Super-resolved copies", made)),
+            self.records / SPLITS: _json(splits_data(dataset.splits)),
+        }
+        for folder in (derivatives / "labels", self.records):
+            texts[folder / "dseg.tsv"] = names
+        return texts
+
+
+def bids_name(case: Case, channel: str) -> str:
+    """The name of a real case from elsewhere: its subject and, as suffix, its channel."""
+    if re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_[A-Za-z0-9]+", case.name):
+        return case.name
+    suffix = next((s for s in SUFFIXES if s.rstrip("w").lower() in channel.lower()), _alphanumeric(channel) or "image")
+    subject = _alphanumeric(case.subject)
+    more = "" if case.subject == case.name else f"_acq-{_alphanumeric(case.name)}"
+    return f"sub-{subject}{more}_{suffix}"
+
+
+def bids_copy_name(original: str, recipe: str, copy: int) -> str:
+    """The name of a copy: recipe and number as the entity ``desc``."""
+    body, _, suffix = original.rpartition("_")
+    body = re.sub(r"_desc-[A-Za-z0-9]+", "", body)
+    return f"{body}_desc-{_alphanumeric(recipe)}c{copy}_{suffix}"
+
+
+def _image_of(label: Path, root: Path) -> Path | None:
+    """The image that a label map belongs to: same subject and session, no entity that contradicts."""
+    wanted = _entities(label.name)
+    if "sub" not in wanted:
+        return None
+    own = label.parent
+    described = [f for f in own.iterdir() if "desc" in _entities(f.name) and "_dseg" not in f.name]
+    if "desc" in wanted:
+        fitting = [f for f in described if _entities(f.name) == wanted and f.name.endswith(_ENDINGS)]
+        if fitting:
+            return _single(fitting, label)
+    folder = root / f"sub-{wanted['sub']}"
+    if "ses" in wanted:
+        folder /= f"ses-{wanted['ses']}"
+    free = {key: value for key, value in wanted.items() if key not in _OF_THE_LABEL}
+    fitting = [
+        f
+        for f in sorted((folder / "anat").glob("*.nii*"))
+        if f.name.endswith(_ENDINGS) and free.items() <= _entities(f.name).items()
+    ]
+    return _single(fitting, label) if fitting else None
+
+
+def _single(files: list[Path], label: Path) -> Path:
+    """The one file, or the one of the plainest contrast."""
+    exact = [f for f in files if _entities(f.name) == _entities(label.name)] or files
+    for suffix in SUFFIXES:
+        found = [f for f in exact if stem_of(f.name).endswith(f"_{suffix}")]
+        if len(found) == 1:
+            return found[0]
+    if len(exact) == 1:
+        return exact[0]
+    names = ", ".join(f.name for f in exact)
+    raise InputError(f"{label.name} fits several images: {names}. Name it with the entities of one of them.")
+
+
+def _entities(name: str) -> dict[str, str]:
+    """``sub-01_ses-2_T1w.nii.gz`` -> ``{"sub": "01", "ses": "2"}``."""
+    pairs = (part.partition("-") for part in stem_of(name).split("_"))
+    return {key: value for key, dash, value in pairs if dash}
+
+
+def _label_names(root: Path, maps: list[Path]) -> dict[str, int]:
+    """Names from a ``dseg.tsv``: beside the label maps or in a folder above, up to that of the derivatives."""
+    for folder in dict.fromkeys(p for label in maps for p in label.parents if p != root and root in p.parents):
+        for file in sorted(folder.glob("*dseg.tsv")):
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines, delimiter="\t"))
+            if rows and {"index", "name"} <= rows[0].keys():
+                return label_names({row["name"]: row["index"] for row in rows})
+    return {}
+
+
+def _derivative(name: str, made_by: Mapping[str, str]) -> dict[str, object]:
+    return {"Name": name, "BIDSVersion": VERSION, "DatasetType": "derivative", "GeneratedBy": [dict(made_by)]}
+
+
+def _alphanumeric(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", text)
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,183 @@
+"""Making one copy: image, label map and the sidecar that says how, complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import medsr
+from medsr.augmentation.acquisition import Drawn, acquire, describe, draw
+from medsr.augmentation.labels import label_values, resample_labels, structure_volumes
+from medsr.augmentation.recipes import Recipe
+from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
+from medsr.errors import CancelledError, InputError, MedSRError, OutputError
+from medsr.geometry import Geometry
+from medsr.inference.pipeline import Result, super_resolve
+from medsr.io import Staging, read_volume, stage_volume
+from medsr.jobs import Progress
+from medsr.options import UpscaleOptions
+from medsr.volume import Volume
+
+# What a file or a model may throw. One bad case must not cost the others' night.
+_FAILURES = (
+    MedSRError, ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError,
+    RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+# What the report of a super-resolution says that is the same on every machine.
+_REPORTED = (
+    "model", "model_version", "mode", "modality", "factors_xyz", "noise", "perceptual", "decisions", "warnings",
+)  # fmt: skip
+
+
+def make_copy(task: Task, progress: Progress) -> TaskResult:
+    """Make the copy that `task` describes; a failure is told in the result.
+
+    Raises:
+        CancelledError: `progress` says so; nothing of this copy is left behind.
+    """
+    started = time.perf_counter()
+    try:
+        if is_complete(task):
+            return TaskResult(task.name, task.case, KEPT)
+        warnings = _make(task, progress)
+    except CancelledError:
+        raise
+    except _FAILURES as error:
+        seconds = time.perf_counter() - started
+        return TaskResult(task.name, task.case, FAILED, _reason(error), seconds=seconds)
+    return TaskResult(task.name, task.case, MADE, warnings=warnings, seconds=time.perf_counter() - started)
+
+
+def is_complete(task: Task) -> bool:
+    """True when all files of the copy are there and were made from the same task."""
+    made_from = recorded_digest(Path(task.sidecar))
+    return made_from == task.digest and all(
+        path.is_file() and path.stat().st_size for path in map(Path, (*task.image_outputs, task.label_output))
+    )
+
+
+def recorded_digest(sidecar: Path) -> str | None:
+    """The digest of the task that a finished copy was made from; None where there is no finished copy."""
+    try:
+        found = json.loads(sidecar.read_text(encoding="utf-8"))["digest"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _make(task: Task, progress: Progress) -> tuple[str, ...]:
+    recipe = Recipe.from_dict(task.recipe)
+    # A sidecar is written last: files without one are what a killed run left.
+    finished = recorded_digest(Path(task.sidecar)) is not None
+    if finished and not task.overwrite:
+        raise OutputError(
+            f"A copy {task.name} is there that was made otherwise. Choose another folder, or pass --overwrite."
+        )
+    label = _read_label(task)
+    results: list[Result] = []
+    drawn: Drawn | None = None
+    warnings: list[str] = []
+    for channel, path in enumerate(task.images):
+        progress.check()
+        volume = read_volume(path)
+        modality = task.modalities[channel]
+        volume = volume.replace(modality=modality if modality in ("MR", "CT") else volume.modality)
+        volume.check_usable()
+        options = UpscaleOptions(
+            model=recipe.model,
+            modality=modality,
+            device=task.device,
+            memory=task.memory,
+            **{key: value for key, value in recipe.target.items() if key != "grid"},
+        )
+        reference: Geometry | None = None
+        measured = volume
+        if recipe.degrade is not None:
+            # The same for all channels of a case; the noise is each channel's own.
+            drawn = draw(recipe.degrade, volume.geometry, np.random.default_rng(task.seed), planar=volume.planar)
+            noise = np.random.default_rng((task.seed, channel))
+            measured = acquire(volume, drawn, noise, modality=modality)
+            reference = volume.geometry if "grid" in recipe.target else None
+        result = super_resolve(measured, options, progress, reference=reference)
+        if results and not result.volume.geometry.is_same_as(results[0].volume.geometry):
+            raise InputError(f"Channel {channel + 1} of {task.case} lies on another grid than channel 1.")
+        results.append(result)
+        warnings += [w for w in result.report["warnings"] if w not in warnings]
+    grid = results[0].volume.geometry
+    made = resample_labels(label, grid)
+    progress.check()
+    record = _record(task, recipe, drawn, results, label, made)
+    _write(task, results, made, record)
+    return tuple(warnings)
+
+
+def _read_label(task: Task) -> Volume:
+    """The label map with the values that shall be written."""
+    label = read_volume(task.label)
+    found = label_values(label)
+    unknown = [value for value in found if value not in task.values]
+    if unknown:
+        raise InputError(f"The label map of {task.case} holds {unknown}, which the training set does not name.")
+    array = np.zeros(label.array.shape, dtype=np.uint8 if max(task.values.values()) < 256 else np.uint16)
+    for value in found:
+        array[label.array == value] = task.values[value]
+    return label.replace(array=array, warnings=())
+
+
+def _record(
+    task: Task, recipe: Recipe, drawn: Drawn | None, results: list[Result], before: Volume, after: Volume
+) -> dict[str, Any]:
+    """What the sidecar says. It holds neither times nor names of machines: equal copies have equal sidecars."""
+    volumes = structure_volumes(before, task.structures)
+    now = structure_volumes(after, task.structures)
+    first = results[0].volume
+    return {
+        "name": task.name,
+        "case": task.case,
+        "subject": task.subject,
+        "source": dict(task.sources),
+        "recipe": recipe.to_dict(),
+        "copy": task.copy,
+        "seed": task.seed,
+        "drawn": describe(drawn) if drawn else {},
+        "channels": [{key: result.report[key] for key in _REPORTED} for result in results],
+        "grid": {
+            "size_xyz": list(first.geometry.size_xyz),
+            "spacing_xyz_mm": [round(s, 6) for s in first.geometry.spacing_xyz_mm],
+        },
+        "structures": {
+            name: {"before": round(was, 4), "after": round(now[name], 4), "change": _change(was, now[name])}
+            for name, was in volumes.items()
+        },
+        "version": medsr.__version__,
+        "digest": task.digest,
+        "notice": "Made by MedSR from the image named under source. Not acquired by a scanner.",
+    }
+
+
+def _change(before: float, after: float) -> float | None:
+    """Growth as a fraction of the volume before, None where there was nothing."""
+    return round(after / before - 1, 6) if before else None
+
+
+def _write(task: Task, results: list[Result], label: Volume, record: Mapping[str, Any]) -> None:
+    sidecar = Path(task.sidecar)
+    for path in map(Path, (*task.image_outputs, task.label_output, task.sidecar)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with Staging(overwrite=True) as staging:
+        for result, path in zip(results, task.image_outputs, strict=True):
+            stage_volume(result.volume, path, staging)
+        stage_volume(label, task.label_output, staging)
+        staging.draft(sidecar).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "There was not enough memory."
+    text = " ".join(str(error).split())[:500] or "no reason given"
+    return text if isinstance(error, MedSRError) else f"{type(error).__name__}: {text}"
