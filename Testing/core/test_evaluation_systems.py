@@ -7,11 +7,12 @@ import pytest
 from scipy import ndimage as ndi
 
 from medsr import metrics
+from medsr.catalog import PERCEPTUAL
 from medsr.downscaling import downscale
 from medsr.evaluation.page import render_page
 from medsr.evaluation.plates import make_plate
 from medsr.evaluation.protocols import CASES, degrade, parse_case
-from medsr.evaluation.rows import BICUBIC, CAUTION, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import BICUBIC, ORACLE, EvaluationTable, Row
 from medsr.evaluation.run import evaluate
 from medsr.evaluation.scoring import grey, score_image
 from medsr.evaluation.tables import from_json, means_table, to_csv, to_json, to_markdown
@@ -140,8 +141,8 @@ def test_models_that_may_invent_are_marked_everywhere(a_cautious_table):
     assert a_cautious_table.perceptual == {"gan"}
     assert "| bicubic2 | gan † |" in (text := to_markdown(a_cautious_table))
     assert "| bicubic2 | plain |" in text
-    assert CAUTION in text
-    assert f"gan: {CAUTION}." in render_page(a_cautious_table)
+    assert PERCEPTUAL in text
+    assert f"gan: {PERCEPTUAL}." in render_page(a_cautious_table)
     assert "True" in to_csv(a_cautious_table).splitlines()[1]
     assert from_json(to_json(a_cautious_table)).perceptual == {"gan"}
 
@@ -149,8 +150,8 @@ def test_models_that_may_invent_are_marked_everywhere(a_cautious_table):
 def test_nothing_is_marked_without_cause(a_cautious_table):
     plain = EvaluationTable(tuple(row for row in a_cautious_table if row.model == "plain"))
     assert "†" not in to_markdown(plain)
-    assert CAUTION not in to_markdown(plain)
-    assert CAUTION not in render_page(plain)
+    assert PERCEPTUAL not in to_markdown(plain)
+    assert PERCEPTUAL not in render_page(plain)
 
 
 # --- perceptual distance

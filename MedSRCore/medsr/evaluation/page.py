@@ -8,10 +8,11 @@ from html import escape
 
 import numpy as np
 
+from medsr.catalog import PERCEPTUAL
 from medsr.evaluation.charts import gain_chart, model_colours
 from medsr.evaluation.plates import Plate, View
 from medsr.evaluation.png import data_uri, difference_palette, palette_png
-from medsr.evaluation.rows import CAUTION, METRICS, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.statistics import means
 from medsr.evaluation.style import SCRIPT, STYLE
 from medsr.evaluation.tables import BASELINES, format_value, full_table, marked, means_table, versions
@@ -144,7 +145,7 @@ def _means(table: EvaluationTable, baseline: str) -> str:
     caution = ""
     if table.perceptual:
         names = ", ".join(sorted(table.perceptual))
-        caution = f'<p class="warning">{escape(names)}: {escape(CAUTION)}.</p>'
+        caution = f'<p class="warning">{escape(names)}: {escape(PERCEPTUAL)}.</p>'
     return (
         f"<section><h2>Figures</h2>{_table(head, body)}{caution}<p class=note>PSNR with the range of the "
         "reference; PSNR inside and bias within the foreground; SSIM in 3D; HFEN: error of fine detail, lower is "
@@ -187,7 +188,7 @@ def _column_head(column: str, row: Row | None, colours: dict[str, str]) -> str:
         return f'<div class="head"><b>{escape(_NAMES.get(column, column))}</b><small>{text}</small></div>'
     parts = [f"{METRICS[m].label} {format_value(m, row.value(m))} {METRICS[m].unit}" for m in _CAPTION_METRICS]
     if row.perceptual:
-        parts.append(CAUTION)
+        parts.append(PERCEPTUAL)
     figures = "".join(f"<span>{part.strip()}</span> " for part in parts)
     colour = colours.get(column, "#888")
     return f'<div class="head" style="border-color:{colour}"><b>{escape(column)}</b><small>{figures}</small></div>'

@@ -13,9 +13,6 @@ ORACLE = "tikhonov-oracle"
 BICUBIC = "bicubic"
 """Bicubic enlargement as the super-resolution literature compares with: Keys 1981 with a = -0.5, as PIL has it."""
 
-CAUTION = "perceptual: may invent detail"
-"""What a table says of the models whose results may show what was never there."""
-
 
 @dataclass(frozen=True)
 class Metric:

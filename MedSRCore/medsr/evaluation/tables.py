@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from importlib import metadata
 
+from medsr.catalog import PERCEPTUAL
 from medsr.errors import InputError
-from medsr.evaluation.rows import CAUTION, METRICS, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.statistics import Gain, gain, means
 
 SCHEMA = "medsr-evaluation/1"
@@ -75,7 +76,7 @@ def to_markdown(table: EvaluationTable, *, baselines: Sequence[str] = BASELINES)
         ]
     lines += markdown_table(*means_table(table, present))
     if table.perceptual:
-        lines += ["", f"{_MARK} {CAUTION}"]
+        lines += ["", f"{_MARK} {PERCEPTUAL}"]
     lines += ["", "### Every result", "", *markdown_table(*full_table(table))]
     return "\n".join(lines) + "\n"
 
