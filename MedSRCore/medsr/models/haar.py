@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medsr.errors import InvalidValueError
 from medsr.models.layers import CONVOLUTIONS
 
 _CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
@@ -35,7 +36,7 @@ def haar_bands(x: Tensor) -> Tensor:
     """
     dims = x.dim() - 2
     if dims not in CONVOLUTIONS:
-        raise ValueError(f"An image has 2 or 3 dimensions, got {dims}.")
+        raise InvalidValueError(f"An image has 2 or 3 dimensions, got {dims}.")
     kernels = (haar(dims) * 2 ** (dims / 2)).to(x).reshape(-1, 1, *[2] * dims)
-    bands = _CONVOLVE[dims](x.flatten(0, 1)[:, None], kernels, stride=2)
-    return bands.unflatten(0, x.shape[:2])
+    bands: Tensor = _CONVOLVE[dims](x.flatten(0, 1)[:, None], kernels, stride=2)
+    return bands.reshape(*x.shape[:2], *bands.shape[1:])

@@ -7,8 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from medsr.errors import ModelError, unknown_name
+from medsr.errors import InvalidValueError, ModelError, unknown_name
+from medsr.models.discriminators.pairs import Pairs
+from medsr.models.discriminators.vgg_patch import VGGPatch
+from medsr.models.discriminators.wavelet_unet import WaveletUNet
 from medsr.models.edsr_se import EDSRSE
+from medsr.models.features.resnet10 import ResNet10
+from medsr.models.features.texture_net import TextureNet
+from medsr.models.features.vgg19 import VGG19
+from medsr.models.layers import CONVOLUTIONS
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.progressive_gan import ProgressiveNet
 from medsr.models.rrdb import RRDBNet
@@ -37,6 +44,20 @@ ARCHITECTURES: Mapping[str, Builder] = _register(
     ("rrdb", RRDBNet),
 )
 
+DISCRIMINATORS: Mapping[str, Builder] = _register(
+    "discriminator",
+    ("vgg-patch", VGGPatch),
+    ("pairs-3d", Pairs),
+    ("wavelet-unet", WaveletUNet),
+)
+
+FEATURES: Mapping[str, Builder] = _register(
+    "feature network",
+    ("resnet10", ResNet10),
+    ("vgg19", VGG19),
+    ("texture-net", TextureNet),
+)
+
 
 def build_network(architecture: str, spatial_dims: int, options: Mapping[str, Any]) -> nn.Module:
     """Build an untrained network.
@@ -48,9 +69,20 @@ def build_network(architecture: str, spatial_dims: int, options: Mapping[str, An
 
     Raises:
         UnknownNameError: no such architecture.
+        InvalidValueError: another dimension, or an option's value that makes no sense.
         ModelError: options that the architecture does not take.
     """
     return _build("architecture", ARCHITECTURES, architecture, spatial_dims, options)
+
+
+def build_discriminator(name: str, spatial_dims: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build an untrained network of `DISCRIMINATORS`; arguments and errors as `build_network`."""
+    return _build("discriminator", DISCRIMINATORS, name, spatial_dims, options)
+
+
+def build_features(name: str, spatial_dims: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build a network of `FEATURES`; its option `weights` names a local file. Errors as `build_network`."""
+    return _build("feature network", FEATURES, name, spatial_dims, options)
 
 
 def _build(
@@ -58,6 +90,8 @@ def _build(
 ) -> nn.Module:
     if name not in table:
         raise unknown_name(kind, name, table)
+    if spatial_dims not in CONVOLUTIONS:
+        raise InvalidValueError(f"spatial_dims must be 2 or 3, got {spatial_dims}.")
     try:
         return table[name](spatial_dims=spatial_dims, **options)
     except TypeError as error:
