@@ -49,7 +49,8 @@ class CatalogEntry:
         training_data: where it learned, or "".
         gain: measured figures, as a sentence.
         perceptual: True where the model may invent detail.
-        network: architecture and options of a network.
+        network: architecture and options of a network, number of weights; with `scales` also, per voxel of its output,
+            ``multiply_adds`` and the ``values`` that it holds in memory at most.
         halo: receptive radius in voxels of the grid that the network reads: the input's for a network with `scales`,
             else the target's.
         smoothness: Tikhonov weight of what the network reads; of a slice-wise network with `scales`, across the slices.
@@ -212,7 +213,7 @@ def _check(entry: CatalogEntry) -> None:
     texts = ("summary", "version", "licence", "training_data", "limits", "gain", "downscaling")
     for name in texts:
         demand(isinstance(getattr(entry, name), str), f"{name} is no text")
-    demand(bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", entry.name)), "a name is of letters, digits, . _ and -")
+    demand(bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", entry.name)), "a name is of letters, digits and . _ -")
     demand(bool(re.fullmatch(r"[0-9a-f]{64}", entry.sha256)), "sha256 is no SHA-256 in hexadecimal digits")
     demand(bool(entry.modalities) and set(entry.modalities) <= {"MR", "CT"}, "modalities are MR and CT")
     demand(entry.spatial_dims in ((2,), (3,)), "spatial_dims is [2] or [3]")
@@ -231,6 +232,8 @@ def _check(entry: CatalogEntry) -> None:
     demand(isinstance(network["architecture"], str), "the architecture is no text")
     demand(network["spatial_dims"] == entry.spatial_dims[0], "spatial_dims of model and network differ")
     demand(_is_number(network.get("weights", 0)), "the number of weights is no number")
+    costs = [network["multiply_adds"], network["values"]] if entry.scales else []
+    demand(all(_is_number(v) and v > 0 for v in costs), "multiply_adds or values is no positive number")
     demand(_is_modest(network.get("options", {})), "the network's options are no small numbers, texts or lists of them")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError, ModelError, ResourceError
+from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import SpecialisedRefiner
 from medsr.models.registry import build_network
 
@@ -26,7 +29,7 @@ class TileEngine(Protocol):
     device: str
 
     def __call__(self, tile: Array) -> Array:
-        """Refine `tile` ``(*size)``; same shape, float32.
+        """Refine `tile` ``(*size)`` to the same shape, or enlarge ``(*size)`` or ``(*size, channels)``; float32.
 
         Raises:
             ResourceError: the tile does not fit into the memory of the device.
@@ -41,19 +44,37 @@ def load_network(entry: CatalogEntry) -> torch.nn.Module:
         ModelError: weights that are missing, altered or do not fit the architecture.
     """
     path = entry.verified_weights()
-    network = build_network(
-        entry.network["architecture"], int(entry.network["spatial_dims"]), entry.network.get("options", {})
-    )
+    architecture, dims = entry.network["architecture"], int(entry.network["spatial_dims"])
+    options = entry.network.get("options", {})
     try:
         state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        promised = sum(value.numel() for value in state.values())
+        with torch.device("meta"):
+            wanted = sum(value.numel() for value in build_network(architecture, dims, options).state_dict().values())
+        # Asked before the memory is taken: the options may promise more than the file holds.
+        if wanted != promised:
+            raise ValueError(f"it has {wanted} weights, the file {promised}")
+        network = build_network(architecture, dims, options)
         network.load_state_dict({key: value.float() for key, value in state.items()})
-    except (RuntimeError, ValueError, AttributeError, EOFError, OSError) as error:
+    except (RuntimeError, ValueError, AttributeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ModelError(f"The weights of {entry.name} do not fit its network: {error}.") from error
+    _check_description(entry, network)
     return network.eval()
 
 
-def build_engine(entry: CatalogEntry, network: torch.nn.Module, condition: Sequence[float], device: str) -> TileEngine:
-    """An engine for a loaded network and one acquisition.
+def _check_description(entry: CatalogEntry, network: torch.nn.Module) -> None:
+    """Raise ModelError for a catalog entry that says something else of its network than the network does."""
+    own = isinstance(network, Enlarger)
+    found = {"halo": network.halo, "scales": network.scales if own else (), "channels": network.channels if own else 1}
+    for name, value in found.items():
+        if getattr(entry, name) != value:
+            raise ModelError(f"The bundle of {entry.name} says {name} {getattr(entry, name)}, its network has {value}.")
+
+
+def refining_engine(
+    entry: CatalogEntry, network: torch.nn.Module, condition: Sequence[float], device: str
+) -> TorchEngine:
+    """An engine for a loaded refiner and one acquisition.
 
     Args:
         entry: the model.
@@ -66,28 +87,35 @@ def build_engine(entry: CatalogEntry, network: torch.nn.Module, condition: Seque
     return TorchEngine(specialised, spatial_dims, device)
 
 
+class FixedFactor(torch.nn.Module):
+    """An Enlarger at one of its factors."""
+
+    def __init__(self, network: Enlarger, scale: int) -> None:
+        super().__init__()
+        self.network, self._scale = network, scale
+
+    def forward(self, coarse: torch.Tensor) -> torch.Tensor:
+        """``(B, C, *size)`` -> ``(B, C, *size * scale)``."""
+        fine: torch.Tensor = self.network(coarse, self._scale)
+        return fine
+
+
 class TorchEngine:
     """Eager PyTorch. On CUDA with automatic mixed precision; on the CPU in float32, channels last."""
 
     def __init__(self, network: torch.nn.Module, spatial_dims: int, device: str) -> None:
         self.device = device
+        self._dims = spatial_dims
         layout = torch.channels_last_3d if spatial_dims == 3 else torch.channels_last
         self._network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self._mixed = device.startswith("cuda")
 
     def __call__(self, tile: Array) -> Array:
         """See `TileEngine`."""
-        x = torch.from_numpy(np.ascontiguousarray(tile))[None, None].to(self.device)
-        try:
-            with torch.inference_mode(), torch.autocast("cuda", torch.float16, enabled=self._mixed):
-                out: Array = self._network(x)[0, 0].float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise ResourceError(f"{self.device} has no memory for a tile of {tile.shape}.") from error
-        except RuntimeError as error:
-            if "memory" not in str(error).lower():  # the CPU allocator raises a plain RuntimeError
-                raise
-            raise ResourceError(f"There is no memory for a tile of {tile.shape}.") from error
+        x = as_batch(tile, self._dims).to(self.device)
+        with _memory_errors(self.device, tile.shape), torch.inference_mode(), _half(self._mixed):
+            result = self._network(x)[0].float().cpu().numpy()
+        out: Array = result[0] if tile.ndim == self._dims else np.moveaxis(result, 0, -1)
         if not np.isfinite(out).all():
             if not self._mixed:
                 raise ModelError("The network gave numbers that are not finite.")
@@ -96,6 +124,44 @@ class TorchEngine:
             self._mixed = False
             return self(tile)
         return out
+
+
+def as_batch(image: Array, spatial_dims: int) -> torch.Tensor:
+    """``(*size)`` or ``(*size, channels)`` as a tensor ``(1, channels, *size)``."""
+    tensor = torch.from_numpy(np.ascontiguousarray(image))
+    return tensor[None, None] if image.ndim == spatial_dims else tensor.movedim(-1, 0)[None].contiguous()
+
+
+def local_network(network: Enlarger, image: Array, device: str) -> Enlarger:
+    """The network that gives for tiles of `image` what `network` gives for the whole; on `device`.
+
+    Raises:
+        ResourceError: a network that looks at the whole image, and an image that the device cannot hold.
+    """
+    network = network.to(device)
+    if network.local:
+        return network
+    with _memory_errors(device, image.shape), torch.no_grad(), _half(device.startswith("cuda")):
+        return network.local_for(as_batch(image, network.spatial_dims).to(device))
+
+
+def _half(enabled: bool) -> torch.autocast:
+    """Mixed precision on CUDA."""
+    return torch.autocast("cuda", torch.float16, enabled=enabled)
+
+
+@contextmanager
+def _memory_errors(device: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """PyTorch's ways to say that memory ran out, as ResourceError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise ResourceError(f"{device} has no memory for a tile of {shape}.") from error
+    except RuntimeError as error:
+        if "memory" not in str(error).lower():  # the CPU allocator raises a plain RuntimeError
+            raise
+        raise ResourceError(f"There is no memory for a tile of {shape}.") from error
 
 
 def choose_device(asked: str) -> str:

@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medsr.catalog import CatalogEntry, find_model
+from medsr.catalog import find_model
 from medsr.degradation import Acquisition, AxisSampling, Profile, apply_along
 from medsr.errors import ResourceError
-from medsr.inference.engines import TileEngine, build_engine, choose_device, free_bytes, load_network
+from medsr.inference.engines import (
+    FixedFactor,
+    TorchEngine,
+    choose_device,
+    free_bytes,
+    load_network,
+    local_network,
+    refining_engine,
+)
 from medsr.inference.plan import Plan
-from medsr.inference.refine import refine_volume
+from medsr.inference.refine import enlarge_volume, refine_volume
+from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import FOLD, acquisition_condition, canonical_axes
 from medsr.normalisation import Normalisation
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
+Report = Callable[[float], None]
+OneGrid = Callable[[Array, Report], Array]
+"""Enlarges what a network works on at once: the volume, or one slice."""
 
 BYTES_PER_FEATURE = 4
 _FEATURE_COPIES = 3.5
 _LARGEST_TILE = {"cpu": 8.0e6, "cuda": 6.4e7}
-"""Voxels beyond which a larger tile saves no more halo worth its memory."""
+"""Voxels beyond which a larger tile of a refiner saves no more halo worth its memory."""
+
+_LARGEST_TILE_BYTES = {"cpu": 1.0e9, "cuda": 8.0e9}
+"""The same for networks of any width."""
 
 
 @lru_cache(maxsize=2)
-def cached_network(name: str, entry_digest: str) -> torch.nn.Module:
-    """A loaded network, kept between the jobs of a warm worker."""
-    return load_network(find_model(name))
+def cached_network(folder: str, digest: str) -> torch.nn.Module:
+    """A loaded network, kept between the jobs of a warm worker; `digest` tells altered bundles apart."""
+    return load_network(find_model(folder))
 
 
-class NetworkEnlarger:
+class NetworkEnlarger(ABC):
     """Callable: one normalisable channel on the input grid -> the same on the work grid.
 
     Args:
@@ -49,79 +67,108 @@ class NetworkEnlarger:
         self._plan = plan
         self._limit = limit
         self._normalisation = normalisation
-        self._network = cached_network(plan.entry.name, plan.entry.sha256)
-        self._device = choose_device(device)
-        self.device = self._device
+        self._network = cached_network(str(plan.entry.weights.parents[1]), plan.entry.sha256)
+        self.device = choose_device(device)
 
-    def __call__(self, coarse: Array, progress: Callable[[float], None]) -> Array:
+    def __call__(self, coarse: Array, progress: Report) -> Array:
         """Enlarge; on a CUDA device without enough memory, once more on the CPU."""
         normal = self._normalisation.apply(coarse)
         try:
             fine = self._enlarge(normal, progress)
         except ResourceError:
-            if self._device == "cpu":
+            if self.device == "cpu":
                 raise
-            logger.warning("%s has too little memory even for small tiles; continuing on the CPU", self._device)
-            self._device = "cpu"
+            logger.warning("%s has too little memory even for small tiles; continuing on the CPU", self.device)
+            self.device = "cpu"
             fine = self._enlarge(normal, progress)
         return self._normalisation.invert(fine)
 
-    def _enlarge(self, coarse: Array, progress: Callable[[float], None]) -> Array:
-        return self._by_slices(coarse, progress) if self._plan.spatial_dims == 2 else self._whole(coarse, progress)
-
-    def _whole(self, coarse: Array, progress: Callable[[float], None]) -> Array:
+    def _enlarge(self, coarse: Array, progress: Report) -> Array:
         axes = self._plan.acquisition.axes
-        order = canonical_axes([axis.factor for axis in axes])
-        acquisition = Acquisition(tuple(axes[i] for i in order))
-        engine = self._engine(acquisition.axes)
-        fine = self._refine(np.ascontiguousarray(coarse.transpose(order)), acquisition, engine, progress)
-        return np.ascontiguousarray(fine.transpose(np.argsort(order)))
+        if self._plan.spatial_dims == 3:
+            return self._prepare(axes)(coarse, progress)
+        return self._by_slices(coarse, progress)
 
-    def _by_slices(self, coarse: Array, progress: Callable[[float], None]) -> Array:
-        """Deconvolve across the slices, then refine every slice of the work grid."""
+    def _by_slices(self, coarse: Array, progress: Report) -> Array:
+        """Deconvolve across the slices, then enlarge every slice."""
         plane_axis = self._plan.plane_axis
         across = self._plan.acquisition.axes[plane_axis]
         if not across.is_identity:
             inverse = across.pseudo_inverse(self._plan.entry.smoothness).astype(np.float32)
             coarse = np.asarray(apply_along(coarse, {plane_axis: inverse}), dtype=np.float32)
         in_plane = [axis for i, axis in enumerate(self._plan.acquisition.axes) if i != plane_axis]
-        order = canonical_axes([axis.factor for axis in in_plane])
-        acquisition = Acquisition(tuple(in_plane[i] for i in order))
-        engine = self._engine(acquisition.axes)
+        enlarge = self._prepare(in_plane)
         slices = np.moveaxis(coarse, plane_axis, 0)
-        out = np.empty(self._plan.acquisition.fine_shape, dtype=np.float32)
+        out = np.empty((*self._plan.acquisition.fine_shape, *coarse.shape[3:]), dtype=np.float32)
         out_slices = np.moveaxis(out, plane_axis, 0)
         for number, plane in enumerate(slices):
-            fine = self._refine(np.ascontiguousarray(plane.transpose(order)), acquisition, engine, lambda _: None)
-            out_slices[number] = fine.transpose(np.argsort(order))
+            out_slices[number] = enlarge(plane, lambda _: None)
             progress((number + 1) / len(slices))
         return out
 
-    def _engine(self, axes: tuple[AxisSampling, ...]) -> TileEngine:
-        boxes = [axis.profile is Profile.BOX for axis in axes]
-        condition = acquisition_condition([a.factor for a in axes], [a.width for a in axes], boxes)
-        engine = build_engine(self._plan.entry, self._network, condition, self._device)
-        self.device = engine.device
-        return engine
+    @abstractmethod
+    def _prepare(self, axes: Sequence[AxisSampling]) -> OneGrid:
+        """What enlarges an array whose axes are sampled as `axes` say."""
 
-    def _refine(
-        self, coarse: Array, acquisition: Acquisition, engine: TileEngine, progress: Callable[[float], None]
-    ) -> Array:
-        entry = self._plan.entry
-        return refine_volume(
-            coarse, acquisition, engine, halo=entry.halo, multiple=FOLD, smoothness=entry.smoothness,
-            tile_voxels=self._tile_voxels(entry), progress=progress,
-        )  # fmt: skip
+    @property
+    def _kind(self) -> str:
+        return self.device.partition(":")[0]
 
-    def _tile_voxels(self, entry: CatalogEntry) -> float:
-        """Voxels of the largest tile that the memory allows."""
-        channels = float(entry.network["options"]["channels"])
-        folded = float(FOLD ** int(entry.network["spatial_dims"]))
-        per_voxel = BYTES_PER_FEATURE * (channels / folded * _FEATURE_COPIES + 4)
-        kind = self._device.partition(":")[0]
-        if kind == "cuda":
-            return min(0.6 * free_bytes(self._device) / per_voxel, _LARGEST_TILE["cuda"])
+    def _tile_bytes(self) -> float:
+        """Memory that one tile may take."""
+        if self._kind == "cuda":
+            return 0.6 * free_bytes(self.device)
         if self._limit is None:
-            return _LARGEST_TILE["cpu"]
-        held = 4 * (2.2 * self._plan.target.work.voxels + 3 * self._plan.target.source.voxels) + 4e8
-        return max(min((self._limit - held) / per_voxel, _LARGEST_TILE["cpu"]), 1.0)
+            return math.inf
+        return self._limit - 4 * (2.2 * self._plan.target.work.voxels + 3 * self._plan.target.source.voxels) - 4e8
+
+
+class RefiningEnlarger(NetworkEnlarger):
+    """With a network that refines what the deconvolution gives on the target grid."""
+
+    def _prepare(self, axes: Sequence[AxisSampling]) -> OneGrid:
+        order = canonical_axes([axis.factor for axis in axes])
+        acquisition = Acquisition(tuple(axes[i] for i in order))
+        entry = self._plan.entry
+        ordered = acquisition.axes
+        condition = acquisition_condition(
+            [a.factor for a in ordered], [a.width for a in ordered], [a.profile is Profile.BOX for a in ordered]
+        )
+        engine = refining_engine(entry, self._network, condition, self.device)
+        channels, folded = float(entry.network["options"]["channels"]), float(FOLD ** len(axes))
+        bytes_each = BYTES_PER_FEATURE * (channels / folded * _FEATURE_COPIES + 4)
+        tile_voxels = max(min(self._tile_bytes() / bytes_each, _LARGEST_TILE[self._kind]), 1.0)
+
+        def enlarge(coarse: Array, progress: Report) -> Array:
+            fine = refine_volume(
+                np.ascontiguousarray(coarse.transpose(order)), acquisition, engine, halo=entry.halo, multiple=FOLD,
+                smoothness=entry.smoothness, tile_voxels=tile_voxels, progress=progress,
+            )  # fmt: skip
+            return np.ascontiguousarray(fine.transpose(np.argsort(order)))
+
+        return enlarge
+
+
+class OwnFactorEnlarger(NetworkEnlarger):
+    """With a network that enlarges the input by a factor of its own; all colours at once where it takes them so."""
+
+    def _prepare(self, axes: Sequence[AxisSampling]) -> OneGrid:
+        entry, dims = self._plan.entry, len(axes)
+        scale = cast("int", self._plan.scale)
+        network = cast("Enlarger", self._network)
+        bytes_each = BYTES_PER_FEATURE * float(entry.network["values"]) * scale**dims
+        tile_voxels = max(min(self._tile_bytes(), _LARGEST_TILE_BYTES[self._kind]) / bytes_each, 1.0)
+
+        def enlarge(coarse: Array, progress: Report) -> Array:
+            engine = TorchEngine(FixedFactor(local_network(network, coarse, self.device), scale), dims, self.device)
+            return enlarge_volume(
+                coarse, scale, engine, spatial_dims=dims, halo=entry.halo, tile_voxels=tile_voxels, progress=progress
+            )
+
+        return enlarge
+
+
+def make_enlarger(plan: Plan, device: str, limit: int | None, normalisation: Normalisation) -> NetworkEnlarger:
+    """The enlarger for the kind of network that `plan` chose."""
+    kind = RefiningEnlarger if plan.scale is None else OwnFactorEnlarger
+    return kind(plan, device, limit, normalisation)

@@ -21,6 +21,7 @@ from medsr.inference.consistency import Consistency, make_consistent, residual_o
 from medsr.inference.interpolate import interpolate
 from medsr.inference.plan import Plan, check_memory, make_plan
 from medsr.inference.target import Target
+from medsr.inference.undetermined import SeenEnergy, seen_energy, undetermined_part
 from medsr.jobs import Progress
 from medsr.normalisation import Normalisation
 from medsr.options import UpscaleOptions, parse_bytes
@@ -91,7 +92,7 @@ def super_resolve(
 
     coarse = volume.array.astype(np.float32, copy=False)
     enlarge, where = _choose_method(plan, options, limit, coarse)
-    work, agreement = _each_channel(coarse, plan, enlarge, options, progress)
+    work, checks = _each_channel(coarse, plan, enlarge, options, progress)
     extra = _make_maps(work, coarse, plan, volume, maps)
     progress.stage("Finishing")
     output = _to_output_grid(work, plan.target, float(coarse.min()))
@@ -107,7 +108,8 @@ def super_resolve(
         **plan.to_dict(),
         "source": volume.source,
         "device": where,
-        "consistency": _worst(agreement, volume.array),
+        "consistency": _worst([check for check, _ in checks], plan),
+        "undetermined": undetermined_part([seen for _, seen in checks], plan.target),
         "perceptual": plan.entry.perceptual,
         "seconds": round(time.perf_counter() - started, 3),
         "versions": _versions(),
@@ -130,7 +132,7 @@ def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coars
         return lambda array, report: plan.acquisition.tikhonov(array, smoothness).astype(np.float32, copy=False), "cpu"
     # Only here does torch come in.
     try:
-        from medsr.inference.network import NetworkEnlarger
+        from medsr.inference.network import make_enlarger
     except ImportError as error:
         if (error.name or "").startswith("medsr"):
             raise
@@ -142,30 +144,36 @@ def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coars
             "Interpolation and tikhonov run without."
         ) from error
 
-    enlarger = NetworkEnlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
+    enlarger = make_enlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
     return enlarger, enlarger.device
 
 
 def _each_channel(
     coarse: Array, plan: Plan, enlarge: Enlarge, options: UpscaleOptions, progress: Progress
-) -> tuple[Array, list[Consistency]]:
-    """Enlarge every colour alone and make it consistent; ``(z, y, x)`` or ``(z, y, x, c)``."""
-    channels = [coarse] if coarse.ndim == 3 else [np.ascontiguousarray(coarse[..., c]) for c in range(plan.channels)]
-    results, agreement = [], []
-    for number, channel in enumerate(channels):
+) -> tuple[Array, list[tuple[Consistency, SeenEnergy]]]:
+    """Enlarge, every colour alone or all together, and compare; ``(z, y, x)`` or ``(z, y, x, c)``."""
+    names = [...] if coarse.ndim == 3 or plan.together else [(..., c) for c in range(plan.channels)]
+    results, checks = [], []
+    for number, name in enumerate(names):
         progress.stage(f"Enlarging with {plan.entry.name}")
-        start, share = number / len(channels), 0.97 / len(channels)
-        fine = enlarge(channel, progress.section(start, start + 0.9 * share))
+        start, share = number / len(names), 0.97 / len(names)
+        part = np.ascontiguousarray(coarse[name])
+        fine = enlarge(part, progress.section(start, start + 0.9 * share))
         progress.stage("Comparing with the measured data")
-        # Interpolation and Tikhonov are what their names say; only what was learned is corrected.
-        correct = options.consistency and plan.entry.kind == "network"
-        if correct:
-            # Nothing is darker than the darkest measurement, but for ringing.
-            np.maximum(fine, channel.min(), out=fine)
-        agreement.append(make_consistent(fine, channel, plan.acquisition, noise=plan.noise, apply=correct))
+        colours = [...] if part.ndim == 3 else [(..., c) for c in range(plan.channels)]
+        checks += [_compare(fine[colour], part[colour], plan, apply=options.consistency) for colour in colours]
         results.append(fine)
         progress.at(start + share)
-    return (results[0] if coarse.ndim == 3 else np.stack(results, axis=-1)), agreement
+    return (results[0] if len(results) == 1 else np.stack(results, axis=-1)), checks
+
+
+def _compare(fine: Array, coarse: Array, plan: Plan, *, apply: bool) -> tuple[Consistency, SeenEnergy]:
+    """How one enlarged channel agrees with what was measured; a network's result is moved towards it where allowed."""
+    if apply and plan.entry.kind == "network":
+        # Nothing is darker than the darkest measurement, but for ringing.
+        np.maximum(fine, coarse.min(), out=fine)
+    agreement = make_consistent(fine, coarse, plan.acquisition, noise=plan.noise, apply=apply and plan.corrects)
+    return agreement, seen_energy(fine, plan.acquisition)
 
 
 def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
@@ -214,14 +222,18 @@ def _to_dtype(array: Array, original: np.dtype[Any], asked: str) -> NDArray[np.g
     return array.astype(dtype, copy=False)
 
 
-def _worst(agreement: list[Consistency], array: NDArray[np.generic]) -> dict[str, Any]:
+def _worst(agreement: list[Consistency], plan: Plan) -> dict[str, Any]:
     """The consistency of the worst channel, with explanations for people."""
     worst = max(agreement, key=lambda c: c.residual)
     percent = 100 * worst.residual
+    model = plan.entry
+    learned = f" ({model.downscaling}, which {model.name} learned to undo)" if plan.scale and not plan.corrects else ""
+    measured = " It was measured, not corrected." if learned else ""
     return {
         **{key: float(f"{value:.6g}") for key, value in dataclasses.asdict(worst).items()},
         "residual_percent": round(percent, 4),
-        "meaning": f"Degraded again, the result differs from the measured data by {percent:.2g} % of the signal.",
+        "meaning": f"Degraded again{learned}, the result differs from the measured data by {percent:.2g} % of the "
+        f"signal.{measured}",
     }
 
 

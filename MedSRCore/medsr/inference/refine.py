@@ -1,12 +1,14 @@
-"""Enlarging with a network: deconvolve tile by tile, refine each tile, write its inside once.
+"""Running a network tile by tile: each tile is computed with a halo, and its inside is written once.
 
 A tile reads a halo as wide as the network looks, starts on a multiple of its fold, and is cut from the whole grid
-only, so tiled equals whole; no blending and no sum or count volume is needed.
+only, so tiled equals whole; no blending and no sum or count volume is needed. A refiner reads the target grid, which
+the deconvolution makes tile by tile; a network that enlarges reads the input grid and writes more than it read.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float32]
 
 SMALLEST_TILE = 3.0e5
+"""Voxels of the target grid in a tile that any machine should hold."""
 
 
 def refine_volume(
@@ -56,18 +59,70 @@ def refine_volume(
     inverses = [_padded_inverse(axis, smoothness, multiple) for axis in acquisition.axes]
     padded = [n + -n % multiple for n in acquisition.fine_shape]
     out = np.empty(acquisition.fine_shape, dtype=np.float32)
+    _fill(out, coarse, inverses, padded, engine, 1, halo, multiple, tile_voxels, progress)
+    return out
+
+
+def enlarge_volume(
+    coarse: Array,
+    scale: int,
+    engine: TileEngine,
+    *,
+    spatial_dims: int,
+    halo: int,
+    tile_voxels: float,
+    progress: Callable[[float], None],
+) -> Array:
+    """Enlarge a volume (or, with a 2D network, one slice) by a whole factor.
+
+    Args:
+        coarse: the input, normalised, ``(*size)`` or ``(*size, channels)``.
+        scale: the factor along every axis of the size.
+        engine: runs the network on one tile.
+        spatial_dims: number of sizes.
+        halo: receptive radius of the network in voxels of `coarse`.
+        tile_voxels: voxels of `coarse` in the largest tile, halo included.
+        progress: receives the fraction done.
+
+    Returns:
+        float32, ``(*size * scale)``, with the channels of `coarse`.
+
+    Raises:
+        ResourceError: not even a small tile fits into memory.
+    """
+    size = coarse.shape[:spatial_dims]
+    out = np.empty((*(n * scale for n in size), *coarse.shape[spatial_dims:]), dtype=np.float32)
+    _fill(out, coarse, [None] * spatial_dims, size, engine, scale, halo, 1, tile_voxels, progress)
+    return out
+
+
+def _fill(
+    out: Array,
+    coarse: Array,
+    inverses: Sequence[Array | None],
+    size: Sequence[int],
+    engine: TileEngine,
+    scale: int,
+    halo: int,
+    multiple: int,
+    tile_voxels: float,
+    progress: Callable[[float], None],
+) -> None:
+    """Compute `out` in tiles of the grid of `size`; in smaller ones when memory runs out."""
+    smallest = SMALLEST_TILE / scale ** len(size)
     while True:
-        sides = best_tile(padded, halo, multiple, tile_voxels)
-        parts = [spans(n, side, halo, multiple) for n, side in zip(padded, sides, strict=True)]
+        sides = best_tile(size, halo, multiple, tile_voxels)
+        parts = [spans(n, side, halo, multiple) for n, side in zip(size, sides, strict=True)]
         try:
-            _run(coarse, inverses, parts, engine, out, progress)
+            _run(coarse, inverses, parts, engine, out, scale, progress)
         except ResourceError:
-            if tile_voxels <= SMALLEST_TILE:
+            if tile_voxels <= smallest:
                 raise
-            tile_voxels = max(tile_voxels / 2, SMALLEST_TILE)
+            # From what was tried, not from what was allowed: half of a limit beyond the image changes nothing.
+            tile_voxels = max(min(tile_voxels, math.prod(sides)) / 2, smallest)
             logger.warning("out of memory on %s; trying tiles of %.2g voxels", engine.device, tile_voxels)
             continue
-        return out
+        return
 
 
 def _padded_inverse(axis: AxisSampling, smoothness: float, multiple: int) -> Array | None:
@@ -85,6 +140,7 @@ def _run(
     parts: Sequence[Sequence[Span]],
     engine: TileEngine,
     out: Array,
+    scale: int,
     progress: Callable[[float], None],
 ) -> None:
     """All tiles. Each axis is deconvolved once per slab, column and tile, so nothing of output size is held twice."""
@@ -94,8 +150,8 @@ def _run(
     def descend(partial: Array, axis: int, chosen: tuple[Span, ...]) -> None:
         nonlocal done
         if axis == len(parts):
-            refined = engine(np.ascontiguousarray(partial))
-            _write(out, refined, chosen)
+            computed = engine(np.ascontiguousarray(partial))
+            _write(out, computed, chosen, scale)
             done += 1
             progress(done / total)
             return
@@ -114,14 +170,14 @@ def _rows(partial: Array, axis: int, inverse: Array | None, span: Span) -> Array
     return apply_along(partial, {axis: inverse[span.outer_slice]})
 
 
-def _write(out: Array, refined: Array, tile: Sequence[Span]) -> None:
+def _write(out: Array, computed: Array, tile: Sequence[Span], scale: int) -> None:
     """Copy the inside of a tile, without the padding that made its size a multiple."""
     target, source = [], []
-    for span, size in zip(tile, out.shape, strict=True):
-        start, stop = span.inside[0], min(span.inside[1], size)
+    for span, size in zip(tile, out.shape, strict=False):  # `out` may have channels behind its sizes
+        start, stop = span.inside[0] * scale, min(span.inside[1] * scale, size)
         if stop <= start:
             return
-        offset = span.crop.start
+        offset = span.crop.start * scale
         target.append(slice(start, stop))
         source.append(slice(offset, offset + stop - start))
-    out[tuple(target)] = refined[tuple(source)]
+    out[tuple(target)] = computed[tuple(source)]

@@ -1,0 +1,76 @@
+"""How much of a result the input cannot determine: by counting, and by looking where the acquisition is blind.
+
+An acquisition ``A`` maps many voxels to few. What it sees of an image ``x`` is the projection ``A^+ A x`` on the rows
+of ``A``; the rest, ``x - A^+ A x``, may be anything without a change in the measured data. Its energy follows from the
+coarse data alone, since ``|A^+ A x|^2 = y^T (A A^T)^+ y`` with ``y = A x``, and ``A A^T`` is separable like ``A``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.degradation import Acquisition, AxisSampling, FloatArray, apply_along
+from medsr.inference.target import Target
+
+Array = NDArray[np.float32]
+
+_BLIND = 1e-6
+"""Squared gain, relative to the largest, below which the acquisition sees nothing: a thousandth of the signal."""
+
+
+@dataclass(frozen=True)
+class SeenEnergy:
+    """Sums of squares of a result above its mean.
+
+    Attributes:
+        total: of the whole result.
+        seen: of what the acquisition sees of it.
+    """
+
+    total: float
+    seen: float
+
+
+def seen_energy(fine: Array, acquisition: Acquisition) -> SeenEnergy:
+    """Split the energy of `fine` (shape ``acquisition.fine_shape``) into what `acquisition` sees and the rest."""
+    mean = float(fine.mean(dtype=np.float64))
+    # Plane by plane: nothing of the result's size is held.
+    total = sum(float(np.square(plane.astype(np.float64) - mean).sum()) for plane in fine)
+    # Every row of the acquisition sums to one, so the mean passes unchanged.
+    coarse = acquisition.forward(fine).astype(np.float64) - mean
+    dual = apply_along(coarse, {axis: _inverse_gram(sampling) for axis, sampling in acquisition.active.items()})
+    return SeenEnergy(total, min(max(float(np.vdot(coarse, dual)), 0.0), total))
+
+
+@lru_cache(maxsize=16)
+def _inverse_gram(axis: AxisSampling) -> FloatArray:
+    """``(A A^T)^+`` of one axis."""
+    return np.asarray(np.linalg.pinv(axis.matrix @ axis.matrix.T, rcond=_BLIND, hermitian=True))
+
+
+def undetermined_part(energies: Sequence[SeenEnergy], target: Target) -> dict[str, Any]:
+    """For the report: shares of the result, 0 to 1, that the input does not determine, and what they mean.
+
+    Args:
+        energies: of every channel, on the work grid.
+        target: the grids.
+    """
+    source, output = target.source, target.output
+    steps = np.abs(np.linalg.inv(source.affine[:3, :3]) @ output.affine[:3, :3]).max(axis=1)
+    values = 1 - math.prod(min(1.0, float(step)) for step in steps)
+    total = sum(energy.total for energy in energies)
+    detail = (total - sum(energy.seen for energy in energies)) / total if total > 0 else 0.0
+    return {
+        "values": round(values, 4),
+        "energy": round(detail, 6),
+        "meaning": f"{100 * values:.1f} % of the result's values are not determined by the input, which has one value "
+        f"for {1 / (1 - values):.3g} of them; {100 * detail:.2g} % of the result's variation is detail that the "
+        "acquisition cannot see.",
+    }
