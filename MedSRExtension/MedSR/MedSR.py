@@ -21,6 +21,7 @@ from slicer.util import VTKObservationMixin
 from MedSRLib import Startup
 from MedSRLib.Parameter import MedSRParameterNode
 from MedSRLib.SceneJob import SceneJob
+from MedSRLib.TrainingJob import TrainingJob
 
 __all__ = ["MedSR", "MedSRLogic", "MedSRParameterNode", "MedSRTest", "MedSRWidget"]
 
@@ -159,12 +160,16 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         from MedSRLib.Provenance import SidecarKeeper
         from MedSRLib.QtPump import QtPump
         from MedSRLib.SuperResolver import SuperResolver
+        from MedSRLib.TrainingSetMaker import TrainingSetMaker
 
         ScriptedLoadableModuleLogic.__init__(self)
         self.installLogic = InstallLogic(
             RESOURCES / "requirements.txt", slicer.util.confirmYesNoDisplay, isTesting=slicer.app.testingEnabled
         )
         self.resolver = SuperResolver(QtPump(), slicer.app.processEvents, prepare=self._installIfNeeded)
+        self.trainingSets = TrainingSetMaker(
+            QtPump(), self._startWorker, slicer.app.processEvents, prepare=self._installForRecipes
+        )
         self._keeper = SidecarKeeper()
         self._keeperPump = QtPump()
         self._keeperPump.start(self.writeSidecars, 3000)
@@ -188,14 +193,37 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         """Start super-resolving a volume and return the job at once; see `SuperResolver.start` for the arguments."""
         return self.resolver.start(volumeNode, **arguments)
 
+    def makeTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
+        """Make a training set and wait, with the application alive; see `TrainingSetMaker.start` for the arguments.
+
+        Args:
+            source: pairs of a volume node and a segmentation node, or the path of a dataset.
+            output: folder of the new training set.
+            **arguments: ``recipes``, ``per_image``, ``seed``, ``format``, ...
+
+        Raises:
+            MedSRLib.Errors.ModuleError: the job failed or was cancelled; the text says why.
+            medsr.errors.MedSRError: options that make no sense.
+        """
+        return self.trainingSets.make(source, output, **arguments)
+
+    def checkTrainingSet(self, source: Any, output: str, **arguments: Any) -> dict[str, Any]:
+        """What `makeTrainingSet` would make, and what is wrong with the pairs; nothing is written."""
+        return self.trainingSets.make(source, output, check=True, **arguments).report
+
+    def startTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
+        """Start making a training set; see `TrainingSetMaker.start` for the arguments."""
+        return self.trainingSets.start(source, output, **arguments)
+
     def cancelAll(self, reason: str = "") -> None:
-        """Cancel every running and waiting job."""
+        """Cancel every super-resolution that runs or waits; a training set needs the scene no more and goes on."""
         self.resolver.cancelAll(reason)
 
     def shutdown(self) -> None:
         """Cancel everything and end the worker process."""
         self._keeperPump.stop()
         self.resolver.shutdown()
+        self.trainingSets.shutdown()
 
     def writeSidecars(self, *_arguments: Any) -> None:
         """Write the reports beside the results that the person saved."""
@@ -205,6 +233,17 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
     def _installIfNeeded(self, entry: Any) -> None:
         if entry.needs_torch and not self.resolver.usesAnotherPython:
             self.installLogic.ensure(entry.name)
+
+    def _installForRecipes(self, spec: Any) -> None:
+        from MedSRLib.InstallLogic import recipesNeedTorch
+
+        if not self.resolver.usesAnotherPython and recipesNeedTorch(spec.recipes, spec.model):
+            self.installLogic.ensure(", ".join(spec.recipes), _("choose a recipe with bspline in its name"))
+
+    def _startWorker(self) -> Any:
+        from MedSRLib.Environment import chosenInterpreter
+
+        return chosenInterpreter(self.resolver.interpreterPath).startWorker()
 
 
 class MedSRTest(ScriptedLoadableModuleTest):

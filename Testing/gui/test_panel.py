@@ -20,14 +20,26 @@ NUMBERS = {
     "memoryLimitGB": "memorySpinBox",
     "fade": "fadeSlider",
 }
+WHOLE_NUMBERS = {"trainingCopies": "trainingCopiesSpinBox", "trainingSeed": "trainingSeedSpinBox"}
 CHECKS = {
+    "trainingFirstWins": "trainingFirstWinsCheckBox",
     "differenceMap": "differenceCheckBox",
     "residualMap": "residualCheckBox",
     "consistency": "consistencyCheckBox",
     "keepWarm": "keepWarmCheckBox",
 }
-TEXTS = {"interpreterPath": "interpreterLineEdit", "wheelFolder": "wheelLineEdit"}
-NODES = {"inputVolume": "inputSelector", "outputVolume": "outputSelector", "referenceVolume": "referenceSelector"}
+TEXTS = {
+    "interpreterPath": "interpreterLineEdit",
+    "wheelFolder": "wheelLineEdit",
+    "trainingFolder": "trainingFolderLineEdit",
+    "trainingOutput": "trainingOutputLineEdit",
+}
+NODES = {
+    "inputVolume": "inputSelector",
+    "outputVolume": "outputSelector",
+    "referenceVolume": "referenceSelector",
+    "trainingVolume": "trainingVolumeSelector",
+}
 COMBOS = {
     "target": "targetCombo",
     "profile": "profileCombo",
@@ -37,6 +49,9 @@ COMBOS = {
     "sliceAxis": "axisCombo",
     "device": "deviceCombo",
     "precision": "precisionCombo",
+    "trainingSource": "trainingSourceCombo",
+    "trainingRecipe": "trainingRecipeCombo",
+    "trainingFormat": "trainingFormatCombo",
 }
 
 
@@ -47,6 +62,15 @@ def test_numbers_go_both_ways(ui, parameters, name, widget):
     assert parameters.getValue(name) == pytest.approx(0.75, abs=0.06)
     parameters.setValue(name, 0.5)
     assert box.value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("name", "widget"), WHOLE_NUMBERS.items())
+def test_whole_numbers_go_both_ways(ui, parameters, name, widget):
+    box = getattr(ui, widget)
+    box.setValue(7)
+    assert parameters.getValue(name) == 7
+    parameters.setValue(name, 3)
+    assert box.value == 3
 
 
 @pytest.mark.parametrize(("name", "widget"), CHECKS.items())
@@ -79,10 +103,19 @@ def test_selectors_go_both_ways(ui, parameters, make_volume, name, widget):
     assert selector.currentNode() is first
 
 
+def test_segmentation_selector_goes_both_ways(ui, parameters):
+    first, second = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("A", "B"))
+    ui.trainingSegmentationSelector.setCurrentNode(second)
+    assert parameters.trainingSegmentation is second
+    parameters.trainingSegmentation = first
+    assert ui.trainingSegmentationSelector.currentNode() is first
+
+
 @pytest.mark.parametrize(("name", "widget"), COMBOS.items())
 def test_combo_boxes_go_both_ways(module, ui, parameters, name, widget):
     combo = getattr(ui, widget)
-    binding = next(b for b in module.widget.panel._combos if b.name == name)
+    panel = module.widget.panel
+    binding = next(b for b in (*panel._combos, *panel.training.combos) if b.name == name)
     assert combo.count == len(binding.values) > 1
     for index, value in enumerate(binding.values):
         combo.setCurrentIndex(index)
@@ -95,7 +128,7 @@ def test_combo_boxes_go_both_ways(module, ui, parameters, name, widget):
 
 
 def test_every_parameter_has_a_control_and_every_control_is_tested(module, parameters):
-    tested = {*NUMBERS, *CHECKS, *TEXTS, *NODES, *COMBOS}
+    tested = {*NUMBERS, *WHOLE_NUMBERS, *CHECKS, *TEXTS, *NODES, *COMBOS, "trainingSegmentation"}
     known = getattr(type(parameters), "allParameters", None) or type(parameters).parameterTypes
     assert tested == set(known)
     bound = {
@@ -286,7 +319,7 @@ def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, sett
 
 def test_sections_open_with_what_is_needed_and_hide_the_rest(ui):
     folded = {name for name in vars(ui) if name.endswith("Section") and getattr(ui, name).collapsed}
-    assert folded == {"logSection", "advancedSection"}
+    assert folded == {"trainingSection", "logSection", "advancedSection"}
 
 
 def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a_volume, monkeypatch):

@@ -65,6 +65,8 @@ def scene(monkeypatch):
     colors = slicer.vtkMRMLColorLogic()
     colors.SetMRMLScene(mrml)
     colors.AddDefaultColorNodes()
+    segmentations = slicer.vtkSlicerSegmentationsModuleLogic()  # it knows how surfaces become voxels
+    segmentations.SetMRMLScene(mrml)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(mrml)  # as Slicer, which always has one
     yield mrml
     mrml.Clear(1)
@@ -98,6 +100,30 @@ def make_volume(name="Head", shape_zyx=(10, 20, 24), spacing=(0.9, 1.1, 3.0), dt
     node = slicer.util.addVolumeFromArray(array.astype(dtype), name=name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(oblique(spacing) if affine is None else affine))
     return node
+
+
+def make_segmentation(volume, name="Segmentation", affine=None, **masks):
+    """A segmentation of bool arrays ``(z, y, x)`` by segment name, on the grid of a volume or on another one."""
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for segment, mask in masks.items():
+        image = slicer.vtkOrientedImageData()
+        image.SetDimensions(*mask.shape[::-1])
+        image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(mask, np.uint8).ravel(), deep=1))
+        matrix = affine_of(volume) if affine is None else affine
+        image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(matrix))
+        node.AddSegmentFromBinaryLabelmapRepresentation(image, segment)
+    return node
+
+
+def box(shape_zyx, start, stop):
+    """True from corner `start` to before corner `stop`, both (z, y, x)."""
+    mask = np.zeros(shape_zyx, bool)
+    mask[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = True
+    return mask
 
 
 def oblique(spacing=(0.9, 1.1, 3.0), origin=(12.5, -40.25, 77.0)):
@@ -163,6 +189,7 @@ def helpers():
     import types
 
     return types.SimpleNamespace(
-        make_volume=make_volume, oblique=oblique, affine_of=affine_of, descendants_of=descendants_of,
+        make_volume=make_volume, make_segmentation=make_segmentation, box=box, oblique=oblique, affine_of=affine_of,
+        descendants_of=descendants_of,
         is_alive=is_alive, poll_until=poll_until, node_names=node_names, ManualPump=ManualPump, environ=os.environ,
     )  # fmt: skip

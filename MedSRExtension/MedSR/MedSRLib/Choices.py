@@ -128,6 +128,35 @@ def precisionEntries() -> list[tuple[str, str, str]]:
     ]
 
 
+def trainingSourceEntries() -> list[tuple[str, str, str]]:
+    """Where labelled images come from."""
+    return [
+        (Parameter.SCENE, _("Volumes and segmentations of this scene"), _("Pairs that you put on a list")),
+        (Parameter.FOLDER, _("A dataset on disk"), _("Medical Decathlon, nnU-Net, BIDS, or plain folders")),
+    ]
+
+
+def trainingFormatEntries() -> list[tuple[str, str, str]]:
+    """Layouts of a training set."""
+    return [
+        ("same", _("As the dataset"), _("The layout that the images came in; Decathlon for those of the scene")),
+        ("nnunet", _("nnU-Net v2"), _("imagesTr, labelsTr and dataset.json, as nnU-Net's raw folder has them")),
+        ("decathlon", _("Decathlon / MONAI"), _("A dataset.json that lists images and labels")),
+        ("bids", _("BIDS"), _("One folder for each subject, labels among the derivatives")),
+    ]
+
+
+def recipeEntries() -> list[tuple[str, str, str]]:
+    """The recipes of the library, the usual ones first."""
+    from medsr.augmentation.recipes import load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in recipe_names()]
+    return [
+        (recipe.name, recipe.name, recipe.about[:1].upper() + recipe.about[1:])
+        for recipe in sorted(recipes, key=lambda recipe: "bspline" in recipe.name)
+    ]
+
+
 def modelEntries() -> list[tuple[str, str, str]]:
     """Automatic, then the catalog: networks first."""
     from medsr.catalog import load_catalog

@@ -14,7 +14,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,8 +65,12 @@ class InstallLogic:
         wanted = [line.split("#")[0].strip() for line in lines]
         return [requirement for requirement in wanted if requirement and not _isMet(requirement)]
 
-    def ensure(self, modelName: str) -> None:
+    def ensure(self, modelName: str, instead: str = "") -> None:
         """Make sure that `modelName` can run, asking once.
+
+        Args:
+            modelName: of the model or recipe that needs the packages.
+            instead: what a person who declines can do; default: choose another method.
 
         Raises:
             InstallError: the person declined, it cannot work on this computer, or the installation failed.
@@ -83,8 +87,9 @@ class InstallLogic:
             )
         if not self._ask(self.question(modelName, missing)):
             raise InstallError(
-                _("{model} needs {packages}. Without them, choose Tikhonov or an interpolation under Method.").format(
-                    model=modelName, packages=", ".join(missing)
+                _("{model} needs {packages}. Without them, {instead}.").format(
+                    model=modelName, packages=", ".join(missing),
+                    instead=instead or _("choose Tikhonov or an interpolation under Method"),
                 ),
                 declined=True,
             )
@@ -112,7 +117,7 @@ class InstallLogic:
             else _("They are downloaded from the internet; no image leaves this computer.")
         )
         return _(
-            "The model {model} needs packages that are not installed in Slicer's Python:\n\n{packages}\n\n{source} "
+            "{model} needs packages that are not installed in Slicer's Python:\n\n{packages}\n\n{source} "
             "Slicer's numpy and SimpleITK stay as they are. Install now?"
         ).format(model=modelName, packages="\n".join(lines), source=source)
 
@@ -204,6 +209,17 @@ def _checkPlatform(missing: list[str]) -> None:
                 "Interpolation and Tikhonov work, and Advanced takes a Python on this computer that has medsr."
             )
         )
+
+
+def recipesNeedTorch(recipes: Sequence[str], model: str | None = None) -> bool:
+    """True when a training set by these recipes takes a network; `model` replaces the one that they name."""
+    from medsr.augmentation.recipes import load_recipe
+    from medsr.catalog import find_model
+
+    chosen = [load_recipe(name) for name in recipes]
+    parts = [load_recipe(name) for recipe in chosen for name in recipe.one_of]
+    names = {model or recipe.model for recipe in (*chosen, *parts) if not recipe.one_of}
+    return any(name == "auto" or find_model(name).needs_torch for name in names)
 
 
 def modelOf(volume: Any, options: Any) -> Any:

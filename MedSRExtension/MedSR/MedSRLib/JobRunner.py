@@ -7,6 +7,7 @@ the listener of the running job. No callback ever comes from another thread, so 
 from __future__ import annotations
 
 import collections
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from MedSRLib.WorkerProcess import WorkerProcess
 
 BUSY_MS = 40
 IDLE_MS = 5000
+STOP = "cancel"
 TAIL = 12
+_PAUSE_S = 0.01
 
 
 class PumpProtocol(Protocol):
@@ -58,6 +61,9 @@ class Ticket:
     listener: ListenerProtocol
     wasHeard: bool = False
     wasRepeated: bool = False
+    stopBy: float | None = None
+    """When the worker, asked to stop by itself, has had its time (`time.monotonic`)."""
+    stopReason: str = ""
 
 
 class JobRunner:
@@ -108,8 +114,17 @@ class JobRunner:
                 raise
         return ticket
 
-    def cancel(self, ticket: Ticket, reason: str = "") -> None:
-        """Stop a job: a waiting one is forgotten, the running one dies with its whole process tree."""
+    def cancel(self, ticket: Ticket, reason: str = "", patienceS: float = 0.0) -> None:
+        """Stop a job: a waiting one is forgotten, the running one dies with its whole process tree.
+
+        With `patienceS` the worker is first asked to stop by itself, so that it tidies up what it has begun on disk;
+        the call returns at once.
+        """
+        if ticket is self._current and patienceS > 0 and ticket.stopBy is None:
+            ticket.stopBy, ticket.stopReason = time.monotonic() + patienceS, reason or _("Stopped.")
+            with contextlib.suppress(OSError):  # it is dead: `poll` finds out
+                self._worker.send(STOP)
+            return
         if ticket is self._current:
             self._dropWorker()
         elif ticket in self._waiting:
@@ -126,6 +141,7 @@ class JobRunner:
         """Read what the worker said and pass it on; called by the timer, on the main thread."""
         if self._current:
             self._current.listener.onTick()
+            self._killLate()
         worker = self._worker
         if worker is None:
             return
@@ -141,6 +157,13 @@ class JobRunner:
             self._onDeath()
         elif not self._current:
             self._restIfIdle()
+
+    def wait(self, job: Any, processEvents: Callable[[], None]) -> None:
+        """Return when ``job.isFinished``; `processEvents` keeps the application alive."""
+        while not job.isFinished:
+            self.poll()
+            processEvents()
+            time.sleep(_PAUSE_S)
 
     def shutdown(self) -> None:
         """Cancel everything and end the worker: for a closing application or a reloaded module."""
@@ -207,7 +230,7 @@ class JobRunner:
         elif isinstance(event, ErrorEvent):
             failure: Exception = SuperResolutionError(event.message, event.error, tuple(self._worker.log)[-TAIL:])
             if event.error == "CancelledError":
-                failure = JobCancelled(event.message)
+                failure = JobCancelled(self._current.stopReason or event.message)
             self._finish(lambda: listener.onFailure(failure))
         else:
             listener.onEvent(event)
@@ -246,8 +269,8 @@ class JobRunner:
                 self._startWaiting()
 
     def _onDeath(self) -> None:
-        error = self._deathOf(self._worker)
         ticket = self._current
+        error = JobCancelled(ticket.stopReason) if ticket.stopBy is not None else self._deathOf(self._worker)
         self._dropWorker()
         if self._served and not ticket.wasHeard and not ticket.wasRepeated:
             # A warm worker that had died between two jobs took the line along: ask a fresh one.
@@ -272,6 +295,11 @@ class JobRunner:
         if tail:
             text += "\n\n" + _("Its last lines:") + "\n" + "\n".join(tail)
         return SuperResolutionError(text, "WorkerDied", tail)
+
+    def _killLate(self) -> None:
+        ticket = self._current
+        if ticket is not None and ticket.stopBy is not None and time.monotonic() > ticket.stopBy:
+            self.cancel(ticket, ticket.stopReason)
 
     def _restIfIdle(self) -> None:
         if not self.keepWarm or time.monotonic() - self._idleSince > self._idleSeconds:

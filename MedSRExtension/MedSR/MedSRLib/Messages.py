@@ -21,6 +21,7 @@ def forPanel(text: str) -> str:
         "profile": _("slice profile"),
         "dtype": _("precision (Advanced)"),
         "device": _("device (Advanced)"),
+        "overwrite": _("overwrite=True in the Python console"),
         "not-labels": _("not_labels=True in the Python console"),
     }
     named = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: names.get(match[1], match[1].replace("-", " ")), text)

@@ -16,9 +16,11 @@ import vtk
 from MedSRLib import Choices, Parameter, Provenance
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import InputFacts, PlanPreview, Previewer
+from MedSRLib.Report import doneText
 from MedSRLib.ResultView import ResultView
 from MedSRLib.RunView import RunView
 from MedSRLib.SceneJob import SceneJob
+from MedSRLib.TrainingPanel import TrainingPanel
 from MedSRLib.Translation import tr as _
 
 _PREVIEW_DELAY_MS = 120
@@ -46,8 +48,9 @@ class Panel:
         self._suggestedTarget = ""
         self._observed: tuple[Any, list[int]] = (None, [])
         self._why = ""
-        self.runView = RunView(ui)
+        self.runView = RunView(ui, ui.applyButton, ui.progressBar, ui.statusLabel, doneText)
         self.resultView = ResultView(ui, self._whatToCompare)
+        self.training = TrainingPanel(ui, logic)
         self._combos = self._bindCombos()
         self._previewTimer = qt.QTimer()
         self._previewTimer.setSingleShot(True)
@@ -64,10 +67,12 @@ class Panel:
         self._parameters = None
         self._observe(None)
         self.resultView.close()
+        self.training.close()
 
     def setParameters(self, parameters: Any) -> None:
         """Show these parameters; None while the scene is being closed."""
         self._parameters = parameters
+        self.training.setParameters(parameters)
         if parameters is None:
             self._previewTimer.stop()
             self._observe(None)
@@ -206,7 +211,7 @@ class Panel:
         if self.plan is None:
             return
         self.job = None
-        self.runView.showStarting(parameters.inputVolume.GetName())
+        self.runView.showStarting(_("Super-resolving {name}").format(name=parameters.inputVolume.GetName()))
         try:
             self.job = self.logic.start(
                 parameters.inputVolume, output=parameters.outputVolume, maps=Parameter.mapsOf(parameters),

@@ -1,11 +1,15 @@
 """Every choice of the panel, kept in the scene."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.util import NodeModify
 
+SCENE, FOLDER = "scene", "folder"
 ISOTROPIC, TWICE, TWICE_IN_PLANE, SPACING, REFERENCE = "isotropic", "x2", "x2-in-plane", "spacing", "reference"
+_PAIRS, _PAIR_VOLUME, _PAIR_SEGMENTATION = "trainingPairs", "trainingPairVolume", "trainingPairSegmentation"
 
 
 @parameterNodeWrapper
@@ -33,6 +37,15 @@ class MedSRParameterNode:
         wheelFolder: folder with wheels to install from, without the internet.
         keepWarm: keep the worker and its loaded network between two clicks.
         fade: opacity of the result over the input.
+        trainingVolume, trainingSegmentation: the pair that "Add pair" puts on the list; the list itself is `pairsOf`.
+        trainingFirstWins: let the first of two segments that overlap win, instead of refusing them.
+        trainingSource: "scene" or "folder".
+        trainingFolder: dataset to take the labelled images from, for "folder".
+        trainingRecipe: name of a recipe of the library.
+        trainingCopies: new images for each image.
+        trainingSeed: of everything that is drawn.
+        trainingFormat: "same", "decathlon", "nnunet" or "bids".
+        trainingOutput: folder of the new training set.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -58,6 +71,16 @@ class MedSRParameterNode:
     wheelFolder: str = ""
     keepWarm: bool = True
     fade: Annotated[float, WithinRange(0, 1)] = 1.0
+    trainingVolume: vtkMRMLScalarVolumeNode
+    trainingSegmentation: vtkMRMLSegmentationNode
+    trainingFirstWins: bool = False
+    trainingSource: str = SCENE
+    trainingFolder: str = ""
+    trainingRecipe: str = "sr-x2"
+    trainingCopies: Annotated[int, WithinRange(1, 100)] = 1
+    trainingSeed: Annotated[int, WithinRange(0, 999999)] = 0
+    trainingFormat: str = "same"
+    trainingOutput: str = ""
 
 
 def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, Any]:
@@ -101,3 +124,41 @@ def mapsOf(parameters: MedSRParameterNode) -> list[str]:
     """The maps that were asked for."""
     wanted = {"difference": parameters.differenceMap, "residual": parameters.residualMap}
     return [name for name, on in wanted.items() if on]
+
+
+def trainingOptionsOf(parameters: MedSRParameterNode) -> dict[str, Any]:
+    """The options of a training set, as `TrainingSetMaker.start` takes them; source and output are not among them."""
+    options: dict[str, Any] = {
+        "recipes": (parameters.trainingRecipe,),
+        "per_image": parameters.trainingCopies,
+        "seed": parameters.trainingSeed,
+        "format": parameters.trainingFormat,
+    }
+    if parameters.device != "auto":
+        options["device"] = parameters.device
+    if parameters.memoryLimitGB > 0:
+        options["memory"] = f"{parameters.memoryLimitGB:g}GB"
+    return options
+
+
+def pairsOf(parameters: MedSRParameterNode) -> list[tuple[Any, Any]]:
+    """The volumes and segmentations on the list; pairs of which a node has left the scene are not among them."""
+    node = parameters.parameterNode
+    found = []
+    for number in range(int(node.GetParameter(_PAIRS) or 0)):
+        pair = node.GetNodeReference(f"{_PAIR_VOLUME}{number}"), node.GetNodeReference(f"{_PAIR_SEGMENTATION}{number}")
+        if None not in pair:
+            found.append(pair)
+    return found
+
+
+def setPairs(parameters: MedSRParameterNode, pairs: Sequence[tuple[Any, Any]]) -> None:
+    """Put these (volume, segmentation) on the list."""
+    node = parameters.parameterNode
+    # One role for each node: the scene closes the gap in a role when a node leaves it, which would mix up the pairs.
+    with NodeModify(node):
+        for number in range(max(len(pairs), int(node.GetParameter(_PAIRS) or 0))):
+            volume, segmentation = pairs[number] if number < len(pairs) else (None, None)
+            node.SetNodeReferenceID(f"{_PAIR_VOLUME}{number}", volume.GetID() if volume else None)
+            node.SetNodeReferenceID(f"{_PAIR_SEGMENTATION}{number}", segmentation.GetID() if segmentation else None)
+        node.SetParameter(_PAIRS, str(len(pairs)))

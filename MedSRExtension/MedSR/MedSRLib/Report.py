@@ -23,6 +23,13 @@ def consistencyText(report: Mapping[str, Any]) -> str:
     return text
 
 
+def doneText(job: Any) -> str:
+    """What to say when a super-resolution is done."""
+    return _("Done in {time}: {name}. Deviation from the measured data: {consistency}.").format(
+        time=timeText(job.report.get("seconds")), name=job.output.GetName(), consistency=consistencyText(job.report)
+    )
+
+
 def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Label and value of every line of the report."""
     source, result = report.get("input", {}), report.get("output", {})

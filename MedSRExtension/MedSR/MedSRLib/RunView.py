@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from MedSRLib.Job import CANCELLED, DONE, FAILED
+from MedSRLib.Job import CANCELLED, DONE, FAILED, Job
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import timeText
-from MedSRLib.Report import consistencyText
-from MedSRLib.SceneJob import SceneJob
 from MedSRLib.Translation import tr as _
 
 _ERROR_COLOUR = "#b00020"
+_MOST_WARNINGS = 5
 
 
 class RunView:
     """Shows what a job does.
 
     Args:
-        ui: the widgets by name.
+        ui: the widgets by name; all jobs share the log.
+        button: starts the job; it says "Cancel" while one runs.
+        bar: from 0 to 1000.
+        status: label for one message.
+        doneText: what to say about a job that is done.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, button: Any, bar: Any, status: Any, doneText: Callable[[Any], str]) -> None:
         self.ui = ui
+        self._button, self._bar, self._status = button, bar, status
+        self._idleText = button.text
+        self._doneText = doneText
         self._stage = ""
         self._warned = 0
         self._logged = 0
-        ui.progressBar.setVisible(False)
+        bar.setVisible(False)
         self._say("")
 
-    def showStarting(self, name: str) -> None:
+    def showStarting(self, what: str) -> None:
         """The click was heard."""
         self._stage, self._warned, self._logged = "", 0, 0
-        self.ui.logText.appendPlainText(_("{time}  Super-resolving {name}").format(time=_now(), name=name))
-        self.ui.progressBar.setValue(0)
+        self._log(what)
+        self._bar.setValue(0)
         self._say(_("Starting"))
 
-    def showRunning(self, job: SceneJob) -> None:
+    def showRunning(self, job: Job) -> None:
         """Progress of a job that runs or waits."""
-        self.ui.applyButton.setText(_("Cancel"))
-        self.ui.progressBar.setVisible(True)
-        self.ui.progressBar.setValue(round(1000 * job.fraction))
+        self._button.setText(_("Cancel"))
+        self._bar.setVisible(True)
+        self._bar.setValue(round(1000 * job.fraction))
         left = _(", {time} left").format(time=timeText(job.secondsLeft)) if job.secondsLeft else ""
         self._say((job.stage or _("Starting")) + left)
         if job.stage != self._stage:
@@ -49,16 +56,13 @@ class RunView:
             self._log(job.stage)
         self._showNews(job)
 
-    def showEnd(self, job: SceneJob) -> None:
+    def showEnd(self, job: Job) -> None:
         """The job has ended."""
         self._showNews(job)
         if job.state == DONE:
             self._end()
-            text = _("Done in {time}: {name}. Deviation from the measured data: {consistency}.").format(
-                time=timeText(job.report.get("seconds")), name=job.output.GetName(),
-                consistency=consistencyText(job.report),
-            )  # fmt: skip
-            self._say("\n".join([text, *map(forPanel, job.warnings)]))
+            text = self._doneText(job)
+            self._say("\n".join([text, *shortened(job.warnings)]))
             self._log(text)
         elif job.state == CANCELLED:
             self._end()
@@ -79,10 +83,10 @@ class RunView:
             self.ui.logSection.collapsed = False
 
     def _end(self) -> None:
-        self.ui.applyButton.setText(_("Super-resolve"))
-        self.ui.progressBar.setVisible(False)
+        self._button.setText(self._idleText)
+        self._bar.setVisible(False)
 
-    def _showNews(self, job: SceneJob) -> None:
+    def _showNews(self, job: Job) -> None:
         for text in job.warnings[self._warned :]:
             self._log(_("Warning: {text}").format(text=text))
         for line in job.log[self._logged :]:
@@ -93,9 +97,16 @@ class RunView:
         self.ui.logText.appendPlainText(f"{_now()}  {text}")
 
     def _say(self, text: str, isError: bool = False) -> None:
-        self.ui.statusLabel.setStyleSheet(f"color: {_ERROR_COLOUR}" if isError else "")
-        self.ui.statusLabel.setText(text)
-        self.ui.statusLabel.setVisible(bool(text))
+        self._status.setStyleSheet(f"color: {_ERROR_COLOUR}" if isError else "")
+        self._status.setText(text)
+        self._status.setVisible(bool(text))
+
+
+def shortened(texts: Sequence[str]) -> list[str]:
+    """The first sentences, in the words of the panel, and how many more there are."""
+    shown = [forPanel(text) for text in texts[:_MOST_WARNINGS]]
+    more = len(texts) - len(shown)
+    return [*shown, _("... and {count} more, see the log.").format(count=more)] if more > 0 else shown
 
 
 def _now() -> str:

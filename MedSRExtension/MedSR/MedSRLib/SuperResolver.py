@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
 
 MAPS = ("difference", "residual")
-_PAUSE_S = 0.01
 
 
 class SuperResolver:
@@ -100,7 +98,7 @@ class SuperResolver:
         chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
         if self._prepare is not None:
             self._prepare(modelOf(SceneIO.volumeOf(volumeNode), chosen))
-        folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=_temporaryFolder()))
+        folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
         mapFiles = {mapName: str(folder / f"{mapName}.nrrd") for mapName in maps}
         job = SceneJob(
             volumeNode, folder, outputNode=output, name=name or f"{volumeNode.GetName()} SR", mapFiles=mapFiles,
@@ -148,10 +146,7 @@ class SuperResolver:
 
     def wait(self, job: SceneJob) -> None:
         """Return when the job has ended; the application stays alive."""
-        while not job.isFinished:
-            self.runner.poll()
-            self._processEvents()
-            time.sleep(_PAUSE_S)
+        self.runner.wait(job, self._processEvents)
 
     def cancelAll(self, reason: str = "") -> None:
         """Cancel every job that is not finished."""
@@ -219,7 +214,7 @@ class SuperResolver:
         return interpreter.startWorker()
 
 
-def _temporaryFolder() -> str | None:
+def temporaryFolder() -> str | None:
     """Slicer's temporary folder, else the system's."""
     application = getattr(slicer, "app", None)
     folder = getattr(application, "temporaryPath", None) if application is not None else None

@@ -161,6 +161,7 @@ def setValue(self, name, value):
 # Widget class -> (signal, read, write)
 _WIDGETS = {
     "QCheckBox": ("stateChanged", lambda w: w.checked, lambda w, v: setattr(w, "checked", v)),
+    "QSpinBox": ("valueChanged", lambda w: w.value, lambda w, v: setattr(w, "value", v)),
     "QDoubleSpinBox": ("valueChanged", lambda w: w.value, lambda w, v: setattr(w, "value", v)),
     "ctkSliderWidget": ("valueChanged", lambda w: w.value, lambda w, v: setattr(w, "value", v)),
     "QLineEdit": ("textChanged", lambda w: w.text, lambda w, v: v != w.text and setattr(w, "text", v)),
