@@ -192,24 +192,26 @@ def test_examples_depend_on_their_number_alone(tiny, data_list, tmp_path):
 
 
 def test_epochs_and_processes_share_no_example(tiny, data_list, tmp_path):
-    from medsr.training.run import PatchData
+    from medsr.training.data import RefiningData
 
-    data = PatchData(tiny, data_list, tmp_path, 0)
+    data = RefiningData(tiny, data_list, tmp_path, 0)
     data.setup("fit")
     numbers = []
     for epoch in range(2):
         for rank in range(2):
             data.trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=epoch)
-            patches = data.train_dataloader().dataset
-            numbers += range(patches.first, patches.first + len(patches))
-    assert numbers == list(range(2 * 2 * tiny.steps_per_epoch * tiny.batch))
+            loader = data.train_dataloader()
+            numbers += [loader.dataset.first + index for index in loader.sampler]
+    assert sorted(numbers) == list(range(2 * 2 * tiny.steps_per_epoch * tiny.batch))
+    # The first step of two processes is that of one with twice the batch.
+    assert numbers[: tiny.batch] == [0, 1] and numbers[tiny.steps_per_epoch * tiny.batch :][: tiny.batch] == [2, 3]
 
 
 # ---------------------------------------------------------------- runs
 
 
 def test_the_rate_warms_up_stays_and_cools_down():
-    from medsr.training.restoration import rate_at
+    from medsr.training.schedule import rate_at
 
     recipe = OptimiserRecipe(warmup=4, cooldown=10)
     rates = [rate_at(step, 40, recipe) for step in range(41)]
@@ -229,10 +231,11 @@ def distance(one, other):
 
 
 def test_a_resumed_training_equals_one_that_was_never_stopped(tiny, data_list, tmp_path, monkeypatch):
-    from medsr.training.run import PatchData, train
+    from medsr.training.data import RefiningData
+    from medsr.training.run import train
 
     whole = weights_of(train(tiny, data_list, tmp_path, tmp_path / "whole"))
-    real = PatchData.train_dataloader
+    real = RefiningData.train_dataloader
 
     def dies_in_the_second_epoch(self):
         if self.trainer.current_epoch == 1:
@@ -240,7 +243,7 @@ def test_a_resumed_training_equals_one_that_was_never_stopped(tiny, data_list, t
         return real(self)
 
     with monkeypatch.context() as patched:
-        patched.setattr(PatchData, "train_dataloader", dies_in_the_second_epoch)
+        patched.setattr(RefiningData, "train_dataloader", dies_in_the_second_epoch)
         with pytest.raises(RuntimeError, match="power cut"):
             train(tiny, data_list, tmp_path, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "weights.pt").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -10,14 +11,7 @@ from torch import Tensor
 
 from medsr.losses.pixel import mean_absolute_error
 from medsr.training.recipe import Recipe
-from medsr.training.sections import OptimiserRecipe
-
-
-def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
-    """Learning rate at `step` relative to the peak: linear warm-up, constant, linear cool-down."""
-    warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
-    cool = min(1.0, max(steps - step, 0) / max(recipe.cooldown, 1))
-    return min(warm, max(cool, 0.01))
+from medsr.training.schedule import adam
 
 
 class RestorationModule(LightningModule):
@@ -61,9 +55,7 @@ class RestorationModule(LightningModule):
                 self.log(f"gain_db{name}", 10 * math.log10(before / after), sync_dist=True, prog_bar=not name)
         self._errors.clear()
 
-    def configure_optimizers(self):  # type: ignore[no-untyped-def]
-        """Adam; the rate follows `rate_at`."""
+    def configure_optimizers(self) -> Any:
+        """Adam for the network."""
         recipe = self.recipe.optimiser
-        optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, self.recipe.steps, recipe))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adam(self.network.parameters(), recipe.learning_rate, self.recipe.steps, recipe)

@@ -6,57 +6,25 @@ import logging
 from pathlib import Path
 
 import torch
-from lightning import LightningDataModule, Trainer, seed_everything
+from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from torch.utils.data import DataLoader
+from torch import nn
 
-from medsr.catalog import find_model
-from medsr.models.registry import build_network
-from medsr.training.patches import DegradedPatches
+from medsr.errors import ModelError
+from medsr.models.enlarger import Enlarger
+from medsr.models.profile_refiner import ProfileRefiner
+from medsr.models.registry import build_discriminator, build_features, build_network
+from medsr.training.adversarial import AdversarialModule
+from medsr.training.content import ContentLoss
+from medsr.training.data import EnlargingData, RefiningData
+from medsr.training.enlarging import EnlargingModule
 from medsr.training.recipe import Recipe
 from medsr.training.restoration import RestorationModule
-from medsr.training.volumes import TrainingVolume, load_volumes
+from medsr.training.three_player import ThreePlayerModule
+from medsr.training.warm_start import copy_matching, stored_weights
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_EXAMPLES = 24
-_VALIDATION_SEED = 7919
-
-
-class PatchData(LightningDataModule):
-    """Deals each epoch its own numbered examples, so that a resumed training sees what it would have seen."""
-
-    def __init__(self, recipe: Recipe, data_list: Path, root: Path, workers: int) -> None:
-        super().__init__()
-        self.recipe, self.data_list, self.root, self.workers = recipe, data_list, root, workers
-        self.volumes: dict[str, list[TrainingVolume]] = {}
-
-    def setup(self, stage: str) -> None:
-        """Load the volumes, once."""
-        factor = self.recipe.appearance.coarser_factor
-        for subset in ("train", "validation"):
-            if subset not in self.volumes:
-                self.volumes[subset] = load_volumes(self.data_list, self.root, subset, self.recipe.modality, factor)
-
-    def train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
-        """The examples of the current epoch and rank."""
-        if self.trainer is None:
-            raise RuntimeError("Examples are numbered by the epoch of a trainer, and there is none.")
-        world, rank = self.trainer.world_size, self.trainer.global_rank
-        recipe, epoch = self.recipe, self.trainer.current_epoch
-        whole = recipe.steps_per_epoch * recipe.batch
-        first = (epoch * world + rank) * whole
-        # The last epoch may be a short one.
-        count = max(min(whole, (recipe.steps - epoch * recipe.steps_per_epoch) * recipe.batch), recipe.batch)
-        data = DegradedPatches(self.recipe, self.volumes["train"], first, count, self.recipe.seed)
-        return DataLoader(data, self.recipe.batch, num_workers=self.workers)
-
-    def val_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
-        """The same examples every time."""
-        data = DegradedPatches(self.recipe, self.volumes["validation"], 0, VALIDATION_EXAMPLES, _VALIDATION_SEED)
-        return DataLoader(data, 4)
-
 
 def train(
     recipe: Recipe,
@@ -67,6 +35,7 @@ def train(
     resume: bool = False,
     workers: int = 0,
     devices: int = 1,
+    nodes: int = 1,
 ) -> Path:
     """Train a recipe and return the file of averaged weights (``weights.pt`` in `folder`).
 
@@ -77,15 +46,16 @@ def train(
         folder: receives checkpoints, logs and the weights.
         resume: continue from the last checkpoint of `folder`, if there is one.
         workers: processes that prepare examples; 0 prepares them between steps, best on two cores.
-        devices: number of devices; several train in parallel (DDP).
+        devices: number of devices of this machine; several train in parallel (DDP).
+        nodes: number of machines, each started by torchrun.
+
+    Raises:
+        ModelError: a network that the recipe's family cannot train, or a training that fell apart.
     """
     seed_everything(recipe.seed, workers=True)
-    network = build_network(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
-    if recipe.warm_start:
-        network.load_state_dict(torch.load(_weights_file(recipe.warm_start), weights_only=True, map_location="cpu"))
-    # Channels-last convolutions are a fifth faster on CPUs and on tensor cores.
-    layout = torch.channels_last_3d if recipe.network.spatial_dims == 3 else torch.channels_last
-    module = RestorationModule(network.to(memory_format=layout), recipe)  # type: ignore[call-overload]
+    network = _started_network(recipe)
+    module = _module(network, recipe)
+    data = _data(network, recipe, data_list, root, workers)
     average = EMAWeightAveraging(decay=recipe.optimiser.ema)
     callbacks: list[Callback] = [
         average,
@@ -106,13 +76,19 @@ def train(
         loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     except ModuleNotFoundError:
         logger.info("tensorboard is not installed; logging to CSV only")
+    parallel, automatic = devices * nodes > 1, module.automatic_optimization
     trainer = Trainer(
+        default_root_dir=folder,
         accelerator="auto",
         devices=devices,
+        num_nodes=nodes,
+        # While one player learns, the others get no gradients.
+        strategy="ddp_find_unused_parameters_true" if parallel and not automatic else "auto",
+        sync_batchnorm=parallel and torch.cuda.is_available(),
         precision=recipe.precision,  # type: ignore[arg-type]
         # Not by steps: Lightning would resume inside the epoch that had just ended.
         max_epochs=-(-recipe.steps // recipe.steps_per_epoch),
-        gradient_clip_val=recipe.optimiser.clip,
+        gradient_clip_val=recipe.optimiser.clip if automatic else None,
         callbacks=callbacks,
         logger=loggers,
         log_every_n_steps=50,
@@ -125,17 +101,50 @@ def train(
     checkpoint = folder / "last.ckpt"
     trainer.fit(
         module,
-        PatchData(recipe, data_list, root, workers),
+        data,
         ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
     )
     weights = folder / "weights.pt"
     temporary = weights.with_suffix(".partial")
-    torch.save({k: v.detach().cpu() for k, v in module.network.state_dict().items()}, temporary)
+    torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, temporary)
     temporary.replace(weights)
     return weights
 
 
-def _weights_file(name: str) -> Path:
-    """A file of weights, or the verified weights of a model of the catalog."""
-    path = Path(name)
-    return path if path.is_file() else find_model(name).verified_weights()
+def _started_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with its starting weights."""
+    network = build_network(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
+    wanted = ProfileRefiner if recipe.family == "refine" else Enlarger
+    if not isinstance(network, wanted):
+        raise ModelError(
+            f"Recipe {recipe.name!r}: the family {recipe.family!r} trains a {wanted.__name__}, and "
+            f"{recipe.network.architecture!r} is none. Change family or network.architecture."
+        )
+    if recipe.warm_start and recipe.family == "refine":
+        network.load_state_dict(stored_weights(recipe.warm_start))
+    elif recipe.warm_start:
+        copy_matching(network, recipe.warm_start)
+    # Channels-last convolutions are a fifth faster on CPUs and on tensor cores.
+    layout = torch.channels_last_3d if recipe.network.spatial_dims == 3 else torch.channels_last
+    return network.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+
+def _module(network: nn.Module, recipe: Recipe) -> LightningModule:
+    """The training step of the recipe's family."""
+    if not isinstance(network, Enlarger):
+        return RestorationModule(network, recipe)
+    dims, losses, adversary = network.spatial_dims, recipe.losses, recipe.adversary
+    features = build_features(losses.features, dims, losses.features_options) if losses.perceptual else None
+    content = ContentLoss(losses, features, adversary.train_features)
+    if recipe.family == "enlarge":
+        return EnlargingModule(network, content, recipe)
+    discriminator = build_discriminator(adversary.discriminator, dims, adversary.options)
+    kind = AdversarialModule if recipe.family == "gan" else ThreePlayerModule
+    return kind(network, discriminator, content, recipe)
+
+
+def _data(network: nn.Module, recipe: Recipe, data_list: Path, root: Path, workers: int) -> LightningDataModule:
+    """The examples of the recipe's family."""
+    if isinstance(network, Enlarger):
+        return EnlargingData(recipe, network, data_list, root, workers)
+    return RefiningData(recipe, data_list, root, workers)

@@ -1,0 +1,122 @@
+"""Numbered examples for Lightning: each epoch and process gets its own, so a resumed training sees what it would have.
+
+Step s of W processes with batches of B takes the examples from ``s W B`` on, B for each process: what one process
+with batches of ``W B`` would take.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from medsr.models.enlarger import Enlarger
+from medsr.training.images import TrainingImage, load_images
+from medsr.training.pairs import EnlargingPairs
+from medsr.training.patches import DegradedPatches
+from medsr.training.recipe import Recipe
+from medsr.training.volumes import TrainingVolume, load_volumes
+
+Example = dict[str, torch.Tensor]
+Source = TypeVar("Source")
+
+VALIDATION_EXAMPLES = 24
+VALIDATION_BATCH = 4
+_VALIDATION_SEED = 7919
+
+
+class NumberedData(LightningDataModule, Generic[Source]):
+    """Deals numbered examples to epochs and processes.
+
+    Args:
+        recipe: what to make.
+        data_list: JSON file with "train" and "validation" lists.
+        root: folder that its files are relative to.
+        workers: processes that prepare examples; 0 prepares them between steps.
+    """
+
+    def __init__(self, recipe: Recipe, data_list: Path, root: Path, workers: int) -> None:
+        super().__init__()
+        self.recipe, self.data_list, self.root, self.workers = recipe, data_list, root, workers
+        self.sources: dict[str, list[Source]] = {}
+
+    @abstractmethod
+    def load(self, subset: str) -> list[Source]:
+        """What the examples of "train" or "validation" are drawn from."""
+
+    @abstractmethod
+    def examples(self, sources: list[Source], per_step: int, first: int, count: int, seed: int) -> Dataset[Example]:
+        """Examples `first` and following of a seed; `per_step` of them make one step of all processes."""
+
+    def setup(self, stage: str) -> None:
+        """Load what examples are drawn from, once."""
+        for subset in ("train", "validation"):
+            if subset not in self.sources:
+                self.sources[subset] = self.load(subset)
+
+    def train_dataloader(self) -> DataLoader[Example]:
+        """The examples of the current epoch and process."""
+        if self.trainer is None:
+            raise RuntimeError("Examples are numbered by the epoch of a trainer, and there is none.")
+        recipe, epoch = self.recipe, self.trainer.current_epoch
+        per_step = recipe.batch * self.trainer.world_size
+        done = epoch * recipe.steps_per_epoch
+        # The last epoch may be a short one.
+        steps = max(min(recipe.steps_per_epoch, recipe.steps - done), 1)
+        data = self.examples(self.sources["train"], per_step, done * per_step, steps * per_step, recipe.seed)
+        own = self.trainer.global_rank * recipe.batch
+        mine = [step * per_step + own + i for step in range(steps) for i in range(recipe.batch)]
+        return DataLoader(data, recipe.batch, sampler=mine, num_workers=self.workers)
+
+    def val_dataloader(self) -> DataLoader[Example]:
+        """The same examples every time."""
+        data = self.examples(
+            self.sources["validation"], VALIDATION_BATCH, 0, VALIDATION_EXAMPLES, _VALIDATION_SEED
+        )
+        return DataLoader(data, VALIDATION_BATCH)
+
+
+class RefiningData(NumberedData[TrainingVolume]):
+    """Deconvolved patches for networks that refine."""
+
+    def load(self, subset: str) -> list[TrainingVolume]:
+        """See `NumberedData.load`."""
+        factor = self.recipe.appearance.coarser_factor
+        return load_volumes(self.data_list, self.root, subset, self.recipe.modality, factor)
+
+    def examples(
+        self, sources: list[TrainingVolume], per_step: int, first: int, count: int, seed: int
+    ) -> Dataset[Example]:
+        """See `NumberedData.examples`."""
+        return DegradedPatches(self.recipe, sources, first, count, seed)
+
+
+class EnlargingData(NumberedData[TrainingImage]):
+    """Coarse and fine patches for `network`, which enlarges."""
+
+    def __init__(self, recipe: Recipe, network: Enlarger, data_list: Path, root: Path, workers: int) -> None:
+        super().__init__(recipe, data_list, root, workers)
+        self.channels, self.scales = network.channels, network.scales
+
+    def load(self, subset: str) -> list[TrainingImage]:
+        """See `NumberedData.load`."""
+        appearance = self.recipe.appearance
+        return load_images(
+            self.data_list,
+            self.root,
+            subset,
+            self.recipe.modality,
+            channels=self.channels,
+            dims=self.recipe.network.spatial_dims,
+            coarser_factor=appearance.coarser_factor if appearance.coarser else None,
+        )
+
+    def examples(
+        self, sources: list[TrainingImage], per_step: int, first: int, count: int, seed: int
+    ) -> Dataset[Example]:
+        """See `NumberedData.examples`."""
+        return EnlargingPairs(self.recipe, sources, self.scales, per_step, first, count, seed)

@@ -1,0 +1,104 @@
+"""The training step of networks that enlarge: pixel and structural losses against the fine patch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from medsr.errors import ModelError
+from medsr.models.enlarger import Enlarger
+from medsr.models.interpolation import enlarge_cubic
+from medsr.training.content import ContentLoss
+from medsr.training.pictures import contact_sheet, write_sheet
+from medsr.training.recipe import Recipe
+from medsr.training.schedule import adam
+
+Batch = dict[str, Tensor]
+
+
+class EnlargingModule(LightningModule):
+    """Trains `network` to turn ``coarse`` into ``fine``.
+
+    Logs each loss term by its name; in validation the PSNR gain in dB over bicubic interpolation, of the error pooled
+    over all patches, and a contact sheet (bicubic, network, truth) in ``pictures`` of the run's folder.
+    """
+
+    def __init__(self, network: Enlarger, content: ContentLoss, recipe: Recipe) -> None:
+        super().__init__()
+        self.network = network
+        self.content = content
+        self.recipe = recipe
+        self._errors: dict[int, list[tuple[float, float]]] = {}
+
+    @property
+    def step(self) -> int:
+        """Training steps so far, whatever the number of optimisers."""
+        return self.trainer.fit_loop.epoch_loop.total_batch_idx
+
+    def enlarge(self, batch: Batch) -> Tensor:
+        """The network's answer to the coarse patches, float32."""
+        scale = batch["fine"].shape[-1] // batch["coarse"].shape[-1]
+        enlarged: Tensor = self.network(batch["coarse"], scale)
+        return enlarged.float()
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        """The weighted sum of the content terms."""
+        return self.total(self.content(self.enlarge(batch), batch["fine"]))
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The sum of weighted terms; logs each of them.
+
+        Raises:
+            ModelError: the sum is not finite.
+        """
+        loss = torch.stack(list(terms.values())).sum()
+        for name, term in terms.items():
+            self.log(name, term.detach(), on_step=False, on_epoch=True)
+        self.log("loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True)
+        if not torch.isfinite(loss):
+            parts = ", ".join(f"{name} {float(term):.3g}" for name, term in terms.items())
+            raise ModelError(
+                f"The training of {self.recipe.name} fell apart at step {self.step}: {parts}. Go on from the last "
+                "checkpoint with --resume and a lower optimiser.learning_rate, or precision=32-true."
+            )
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Collect squared errors of bicubic interpolation and of the network, per scale."""
+        fine = batch["fine"]
+        scale = fine.shape[-1] // batch["coarse"].shape[-1]
+        bicubic, enlarged = enlarge_cubic(batch["coarse"], scale), self.enlarge(batch)
+        pair = (float((bicubic - fine).square().mean()), float((enlarged - fine).square().mean()))
+        self._errors.setdefault(scale, []).append(pair)
+        if index == 0 and self.trainer.is_global_zero:
+            self._show([bicubic, enlarged, fine])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the gain of the pooled error: empty patches weigh nothing, as in a whole image."""
+        gains = []
+        for scale, pairs in sorted(self._errors.items()):
+            before, after = (sum(column) for column in zip(*pairs, strict=True))
+            gains.append(10 * math.log10(before / after))
+            if len(self._errors) > 1:
+                self.log(f"gain_db_x{scale}", gains[-1], sync_dist=True)
+        self.log("gain_db", sum(gains) / len(gains), sync_dist=True, prog_bar=True)
+        self._errors.clear()
+
+    def configure_optimizers(self) -> Any:
+        """Adam for the network."""
+        recipe = self.recipe.optimiser
+        return adam(self.network.parameters(), recipe.learning_rate, self.recipe.steps, recipe)
+
+    def _show(self, columns: list[Tensor]) -> None:
+        sheet = contact_sheet(columns)
+        write_sheet(sheet, Path(self.trainer.default_root_dir) / "pictures", self.step)
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                layout = "HW" if sheet.ndim == 2 else "HWC"
+                logger.experiment.add_image("bicubic, network, truth", sheet, self.step, dataformats=layout)

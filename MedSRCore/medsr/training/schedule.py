@@ -1,0 +1,24 @@
+"""The learning rate over a training, and the optimiser that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from medsr.training.sections import OptimiserRecipe
+
+
+def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
+    """Learning rate at `step` relative to the peak: linear warm-up, constant, linear cool-down."""
+    warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
+    cool = min(1.0, max(steps - step, 0) / max(recipe.cooldown, 1))
+    return min(warm, max(cool, 0.01))
+
+
+def adam(parameters: Iterable[torch.nn.Parameter], peak: float, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
+    """Adam whose rate follows `rate_at`, in the form that Lightning's ``configure_optimizers`` returns."""
+    optimiser = torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, steps, recipe))
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
