@@ -25,7 +25,8 @@ LIMIT_BYTES = 25e6
 def bundle(tmp_path, monkeypatch):
     """A bundle of a tiny untrained network, in the only folder that the catalog looks into."""
     from medsr.models.registry import build_network
-    from medsr.training.bundling import Card, write_bundle
+    from medsr.training.bundling import write_bundle
+    from medsr.training.model_card import Card
 
     recipe = Recipe("tiny").override(['network.options={"channels": 4, "blocks": 1}'])
     network = build_network("profile-refiner", 3, recipe.network.options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from medsr.catalog import CatalogEntry, find_model, load_catalog
+from medsr.catalog import PERCEPTUAL, CatalogEntry, find_model, load_catalog
 from medsr.cli.console import say, table_lines
 from medsr.cli.parsing import VerbParser
 
@@ -17,7 +17,7 @@ EXAMPLES = """examples:
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="tell everything about this model")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="tell everything about this model or bundle folder")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     indent = " " * (max(len(entry.name) for entry in entries) + 2)
     for line, entry in zip(lines[1:], entries, strict=True):
         say(line)
+        if entry.perceptual:
+            say(f"{indent}{PERCEPTUAL}")
         if entry.gain:
             say(f"{indent}gain: {entry.gain}")
     return 0
@@ -44,13 +46,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 def detail_lines(entry: CatalogEntry) -> list[str]:
     """An entry for people."""
-    low, high = entry.factors
     facts = {
-        "kind": entry.kind + (", may invent detail" if entry.perceptual else ""),
+        "kind": entry.kind,
+        "caution": PERCEPTUAL if entry.perceptual else "",
         "version": entry.version,
         "for": " and ".join(entry.modalities),
         "dims": _dims(entry),
-        "factors": f"{low:g} to {high:g} along each axis",
+        "factors": _factors(entry),
+        "undoes": f"{entry.downscaling} downscaling" if entry.downscaling else "",
+        "colours": f"takes {entry.channels} together, no grey images" if entry.channels > 1 else "",
         "licence": entry.licence,
         "training data": entry.training_data,
         "gain": entry.gain,
@@ -69,3 +73,12 @@ def _cells(entry: CatalogEntry) -> tuple[str, ...]:
 
 def _dims(entry: CatalogEntry) -> str:
     return "+".join(f"{dims}D" for dims in entry.spatial_dims)
+
+
+def _factors(entry: CatalogEntry) -> str:
+    low, high = entry.factors
+    if not entry.scales:
+        return f"{low:g} to {high:g} along each axis"
+    factors = ", ".join(map(str, entry.scales))
+    where = "in plane" if entry.spatial_dims == (2,) else "in every direction"
+    return f"{factors} of its own, {where}; its result is brought to other grids"

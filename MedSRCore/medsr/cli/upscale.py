@@ -1,7 +1,7 @@
 """Super-resolve a volume, a DICOM series or a picture.
 
 Without a target (--scale, --spacing, --isotropic or --reference) an anisotropic volume becomes isotropic and an
-isotropic one twice as fine.
+isotropic one twice as fine; a model with a factor of its own enlarges by that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
+from medsr.catalog import PERCEPTUAL
 from medsr.cli.console import JsonView, note, open_view, say, seconds_text
 from medsr.cli.failures import explain
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
@@ -21,7 +22,8 @@ EXAMPLES = """examples:
   medsr upscale brain.nii.gz brain_sr.nii.gz
   medsr upscale series_folder/ out.nrrd --spacing 1
   medsr upscale ct.nrrd out.nrrd --reference other.nii.gz
-  medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2"""
+  medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2
+  medsr upscale photo.png out.png --model srresnet"""
 
 
 def configure(parser: VerbParser) -> None:
@@ -89,11 +91,15 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """What was done, for people."""
     before, after = report["input"], report["output"]
     residual = report["consistency"]["residual_percent"]
+    unseen = report["undetermined"]
     return [
         *report["decisions"],
+        *([f"Caution   {PERCEPTUAL}"] if report["perceptual"] else []),
         f"Size      {_numbers(before['size_xyz'])} -> {_numbers(after['size_xyz'])} voxels",
         f"Spacing   {_numbers(before['spacing_xyz_mm'])} -> {_numbers(after['spacing_xyz_mm'])} mm",
         f"Residual  {residual:.2g} % of the signal: degraded again, the result is that far from the input",
+        f"Unseen    {100 * unseen['values']:.1f} % of the values are not determined by the input; "
+        f"{100 * unseen['energy']:.2g} % of the variation is detail that it cannot confirm",
         f"Time      {seconds_text(report['seconds'])} on {report['device']}",
         f"Written   {report['output_file']}",
     ]

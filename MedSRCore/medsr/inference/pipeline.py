@@ -152,19 +152,23 @@ def _each_channel(
     coarse: Array, plan: Plan, enlarge: Enlarge, options: UpscaleOptions, progress: Progress
 ) -> tuple[Array, list[tuple[Consistency, SeenEnergy]]]:
     """Enlarge, every colour alone or all together, and compare; ``(z, y, x)`` or ``(z, y, x, c)``."""
-    names = [...] if coarse.ndim == 3 or plan.together else [(..., c) for c in range(plan.channels)]
+    parts = [coarse] if plan.together else _colours(coarse)
     results, checks = [], []
-    for number, name in enumerate(names):
+    for number, part in enumerate(parts):
         progress.stage(f"Enlarging with {plan.entry.name}")
-        start, share = number / len(names), 0.97 / len(names)
-        part = np.ascontiguousarray(coarse[name])
-        fine = enlarge(part, progress.section(start, start + 0.9 * share))
+        start, share = number / len(parts), 0.97 / len(parts)
+        fine = enlarge(np.ascontiguousarray(part), progress.section(start, start + 0.9 * share))
         progress.stage("Comparing with the measured data")
-        colours = [...] if part.ndim == 3 else [(..., c) for c in range(plan.channels)]
-        checks += [_compare(fine[colour], part[colour], plan, apply=options.consistency) for colour in colours]
+        for result, measured in zip(_colours(fine), _colours(part), strict=True):
+            checks.append(_compare(result, measured, plan, apply=options.consistency))
         results.append(fine)
         progress.at(start + share)
     return (results[0] if len(results) == 1 else np.stack(results, axis=-1)), checks
+
+
+def _colours(image: Array) -> list[Array]:
+    """Views ``(z, y, x)`` of every colour; of a grey image the image."""
+    return [image] if image.ndim == 3 else [image[..., colour] for colour in range(image.shape[3])]
 
 
 def _compare(fine: Array, coarse: Array, plan: Plan, *, apply: bool) -> tuple[Consistency, SeenEnergy]:

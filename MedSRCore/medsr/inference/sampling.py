@@ -39,15 +39,14 @@ def decide_acquisition(
     profile = Profile.GAUSSIAN if options.profile == "auto" else Profile.parse(options.profile)
     thickness, thick_axis, source = _decide_thickness(volume, options)
     offsets = target.work.to_index(volume.geometry.origin_mm)
-    kind, downscaled = "", ()
-    if undone and undone[0].downscaling not in PHYSICAL:
-        kind, downscaled = undone[0].downscaling, undone[1].axes
+    learned = undone[0].downscaling if undone else ""
+    downscaled = undone[1].axes if undone and learned not in PHYSICAL else ()
     axes: list[AxisSampling] = []
     for axis in range(3):
         fine, coarse, factor = target.work.size_xyz[axis], volume.geometry.size_xyz[axis], target.factors_xyz[axis]
         offset = float(round(offsets[axis], 9))
         if axis in downscaled:
-            axes.append(Downscaled(fine, coarse, round(factor), round(factor), offset=offset, kind=kind))
+            axes.append(Downscaled(fine, coarse, round(factor), round(factor), offset=offset, kind=learned))
             continue
         enlarged = factor > 1
         width = factor if enlarged else 1.0

@@ -9,94 +9,96 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from medsr.errors import ModelError
+from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_network
+from medsr.training.footprint import footprint
+from medsr.training.model_card import PERCEPTUAL_FAMILIES, Card, readme
 from medsr.training.recipe import Recipe
 
 LICENCE_FILE = Path(__file__).parents[1] / "bundles" / "LICENSE"
 
 
-@dataclass(frozen=True)
-class Card:
-    """What people must know of a model beyond its recipe.
+def bundle_from_training(folder: Path, recipe: Recipe) -> Path:
+    """Make ``<folder>/bundle`` of what a training left in `folder`, with a card that says no more than is known.
 
-    Attributes:
-        summary: one line.
-        modalities: what it is for.
-        limits: what not to trust it with.
-        data_source: training data and their licences.
-        gain: measured figures, with the command that measures them.
-        noise: noise levels it is chosen for.
-        licence: of the weights.
-        version: of the bundle.
+    Returns:
+        The bundle's folder, which ``medsr upscale --model`` takes.
     """
-
-    summary: str
-    modalities: tuple[str, ...]
-    limits: str
-    data_source: str
-    gain: str
-    noise: tuple[float, float] = (0.0, 1.0)
-    licence: str = "Apache-2.0"
-    version: str = "0.1.0"
-
-    @classmethod
-    def load(cls, path: Path) -> Card:
-        """Read a card from JSON."""
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        data: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        return cls(**data)
+    card = Card.of_training(recipe)
+    return write_bundle(folder / "bundle", recipe, folder / "weights.pt", card, folder / "log", name=recipe.name)
 
 
-def write_bundle(folder: Path, recipe: Recipe, weights: Path, card: Card, log: Path | None = None) -> Path:
-    """Make the bundle of a trained ProfileRefiner.
+def write_bundle(
+    folder: Path, recipe: Recipe, weights: Path, card: Card, log: Path | None = None, *, name: str | None = None
+) -> Path:
+    """Make the bundle of a trained network.
 
     Args:
-        folder: the bundle's folder; its name is the model's.
+        folder: the bundle's folder; what is in it already is replaced.
         recipe: what was trained.
         weights: state dict of the network.
         card: the words.
         log: folder of the training's log parts, shipped joined.
+        name: of the model; that of the folder when None.
 
     Returns:
         `folder`.
+
+    Raises:
+        ModelError: a network of which no bundle can be made, or weights that float16 cannot hold.
     """
+    # What a catalog takes as a name.
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or folder.name).strip("._-") or "model"
     state = torch.load(weights, weights_only=True, map_location="cpu")
     network = build_network(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
     network.load_state_dict(state)
-    if not isinstance(network, ProfileRefiner):
-        raise ModelError(f"Bundles are made of ProfileRefiners, the recipe has {recipe.network.architecture!r}.")
+    if isinstance(network, Enlarger):
+        state = {key: _halved(key, value) for key, value in state.items()}
+    elif not isinstance(network, ProfileRefiner):
+        raise ModelError(f"Bundles are made of Enlargers and ProfileRefiners, not of {recipe.network.architecture!r}.")
     for part in ("configs", "models", "docs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     model = folder / "models" / "model.pt"
     torch.save({key: value.contiguous() for key, value in state.items()}, model)
-    count = sum(value.numel() for value in state.values())
-    metadata = _metadata(folder.name, recipe, card, network, count, hashlib.sha256(model.read_bytes()).hexdigest())
-    _write_json(folder / "configs" / "metadata.json", metadata)
-    _write_json(folder / "configs" / "inference.json", _inference(recipe))
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    _write_json(folder / "configs" / "metadata.json", _metadata(name, recipe, card, network, digest))
+    _write_json(folder / "configs" / "inference.json", _inference(recipe, network))
     _write_json(folder / "docs" / "recipe.json", recipe.to_dict())
     shutil.copyfile(LICENCE_FILE, folder / "LICENSE")
-    duration = ""
-    if log is not None:
-        duration = _join_logs(log, folder / "docs" / "training-log.csv")
-    (folder / "docs" / "README.md").write_text(_readme(folder.name, recipe, card, count, duration), encoding="utf-8")
+    steps = "" if log is None else _join_logs(log, folder / "docs" / "training-log.csv")
+    (folder / "docs" / "README.md").write_text(readme(name, recipe, card, network, steps), encoding="utf-8")
     return folder
 
 
+def _halved(key: str, value: Tensor) -> Tensor:
+    """A tensor in float16, which holds three digits and half of the space; whole numbers stay."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    if not torch.isfinite(half).all():
+        raise ModelError(f"The weights {key} reach {float(value.abs().max()):.3g}, beyond what float16 holds.")
+    return half
+
+
 def _metadata(
-    name: str, recipe: Recipe, card: Card, network: ProfileRefiner, count: int, digest: str
+    name: str, recipe: Recipe, card: Card, network: Enlarger | ProfileRefiner, digest: str
 ) -> Mapping[str, Any]:
     dims = recipe.network.spatial_dims
+    own = isinstance(network, Enlarger)
+    scales = network.scales if isinstance(network, Enlarger) else (1, 8)
     return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
         "version": card.version,
@@ -106,56 +108,74 @@ def _metadata(
         "numpy_version": version("numpy"),
         "required_packages_version": {},
         "name": name,
-        "task": "super-resolution of medical images onto a given grid",
+        "task": f"super-resolution of medical images {'by a factor of its own' if own else 'onto a given grid'}",
         "description": card.summary,
         "authors": "The MedSR contributors",
         "copyright": card.licence,
         "data_source": card.data_source,
         "data_type": "nibabel",
         "intended_use": "Research. Not a medical device, not for clinical decisions.",
-        "network_data_format": {
-            "inputs": {"image": _data_format(dims)},
-            "outputs": {"pred": _data_format(dims)},
-        },
+        "network_data_format": _data_formats(network),
         "medsr": {
             "modalities": list(card.modalities),
             "spatial_dims": [dims],
-            "factors": [1.0, 8.0],
+            "factors": [float(min(scales)), float(max(scales))],
             "noise": list(card.noise),
             "limits": card.limits,
             "gain": card.gain,
+            "perceptual": recipe.family in PERCEPTUAL_FAMILIES,
             "halo": network.halo,
             "smoothness": recipe.acquisition.smoothness,
+            **(_own_factor(recipe, network) if isinstance(network, Enlarger) else {}),
             "sha256": digest,
             "network": {
                 "architecture": recipe.network.architecture,
                 "spatial_dims": dims,
                 "options": dict(recipe.network.options),
-                "weights": count,
+                "weights": sum(value.numel() for value in network.state_dict().values()),
+                **(asdict(footprint(network)) if isinstance(network, Enlarger) else {}),
             },
         },
     }
 
 
-def _data_format(dims: int) -> Mapping[str, Any]:
+def _own_factor(recipe: Recipe, network: Enlarger) -> Mapping[str, Any]:
     return {
-        "type": "image",
-        "format": "magnitude",
-        "num_channels": 1,
-        "spatial_shape": ["2*n"] * dims,
-        "dtype": "float32",
-        "value_range": [0, 1],
-        "is_patch_data": True,
-        "channel_def": {"0": "deconvolved image on the target grid"},
+        "scales": list(network.scales),
+        "downscaling": recipe.enlarging.downscaling,
+        "channels": network.channels,
     }
 
 
-def _inference(recipe: Recipe) -> Mapping[str, Any]:
+def _data_formats(network: Enlarger | ProfileRefiner) -> Mapping[str, Any]:
+    if isinstance(network, Enlarger):
+        coarse = _data_format(network, "n", network.channels, "image, intensities about 0 to 1")
+        fine = _data_format(network, f"{network.scales[0]}*n", network.channels, "enlarged image")
+    else:
+        coarse = fine = _data_format(network, "2*n", 1, "deconvolved image on the target grid")
+    return {"inputs": {"image": coarse}, "outputs": {"pred": fine}}
+
+
+def _data_format(network: Enlarger | ProfileRefiner, size: str, channels: int, what: str) -> Mapping[str, Any]:
+    return {
+        "type": "image",
+        "format": "magnitude",
+        "num_channels": channels,
+        "spatial_shape": [size] * network.spatial_dims,
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": True,
+        "channel_def": {str(number): what for number in range(channels)},
+    }
+
+
+def _inference(recipe: Recipe, network: nn.Module) -> Mapping[str, Any]:
+    kind = type(network)
     return {
         "imports": ["$import torch"],
         "bundle_root": ".",
         "network_def": {
-            "_target_": "medsr.models.profile_refiner.ProfileRefiner",
+            "_target_": f"{kind.__module__}.{kind.__qualname__}",
             "spatial_dims": recipe.network.spatial_dims,
             **recipe.network.options,
         },
@@ -176,41 +196,6 @@ def _join_logs(folder: Path, target: Path) -> str:
         writer.writerows(rows)
     steps = [int(row["step"]) for row in rows if row.get("step")]
     return f"{max(steps) + 1} steps" if steps else ""
-
-
-def _readme(name: str, recipe: Recipe, card: Card, count: int, duration: str) -> str:
-    dims = recipe.network.spatial_dims
-    patches = f"{recipe.batch} patches of {recipe.patch} voxels a side"
-    return f"""# {name}
-
-{card.summary}
-
-| | |
-|---|---|
-| Modalities | {", ".join(card.modalities)} |
-| Works on | {"volumes" if dims == 3 else "slices, one by one"} |
-| Factors | 1 to 8 per axis, any mixture |
-| Network | {recipe.network.architecture}, {count:,} weights |
-| Training | {duration or "see training-log.csv"}, {patches} per step and process; `recipe.json` |
-| Version | {card.version} |
-| Licence | {card.licence} |
-
-## Data it learned from
-{card.data_source}
-
-## Measured
-{card.gain}
-
-## Limits
-{card.limits}
-
-Not a medical device. Not for clinical decisions.
-
-## Use
-```
-medsr upscale in.nii.gz out.nii.gz --model {name}
-```
-"""
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
