@@ -1,0 +1,244 @@
+"""The published systems, the shipped default and the closed forms on the same held-out images.
+
+    python Testing/benchmarks/bench_systems.py --data DIR --output DIR --page docs/reference/systems.md
+    python Testing/benchmarks/bench_systems.py --data DIR --output DIR --only bicubic --models srgan
+
+Each part (``bicubic``, ``profile``, ``kspace``, ``profile3d``, ``costs``) writes its figures to DIR/<part>.json; with
+``--models`` only their rows are made anew. ``--page`` then writes the tables between the marks of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench_upscale
+from conventions import means as mean_figures
+from conventions import published_figures
+from held_out import GROUP_OF, HeldOutVolumes
+from pages import note, write_between
+
+from medsr.catalog import PERCEPTUAL, load_catalog
+from medsr.evaluation.page import render_page
+from medsr.evaluation.perceptual import TextureDistance
+from medsr.evaluation.plates import Plate, make_plate
+from medsr.evaluation.rows import BICUBIC, ORACLE, EvaluationTable
+from medsr.evaluation.run import Trial, evaluate
+from medsr.evaluation.statistics import gain, means
+from medsr.evaluation.tables import format_gain, format_value, from_json, markdown_table, marked, to_json
+
+CLOSED = (BICUBIC, "bspline", "tikhonov", ORACLE)
+AT_FOUR = ("vdsr7-multiscale", "progressive-gan", "srresnet", "srgan", "edsr-se-gan")
+VOLUMETRIC = ("three-player-gan", "disgan")
+_SHOWN = ("psnr", "psnr_mask", "ssim", "hfen", "perceptual_distance", "redegraded")
+_HEADS = ("PSNR dB", "inside dB", "SSIM", "HFEN", "perceptual", "unexplained")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One degradation: what is compared, on what.
+
+    Attributes:
+        groups: kinds of images.
+        crop_xyz: largest box of each.
+        models: case -> models.
+    """
+
+    groups: tuple[str, ...]
+    crop_xyz: tuple[int, int, int]
+    models: dict[str, tuple[str, ...]]
+
+
+SLAB = (256, 256, 16)
+PARTS = {
+    "bicubic": Part(
+        ("MR", "CT", "photo"), SLAB,
+        {
+            "bicubic2": (*CLOSED, "auto", "vdsr7-multiscale"),
+            "bicubic3": (*CLOSED, "auto", "vdsr7-multiscale"),
+            "bicubic4": (*CLOSED, "auto", *AT_FOUR),
+            "bicubic8": (*CLOSED, "auto", "vdsr7-multiscale", "edsr-se-gan-x8"),
+            "bicubic16": (BICUBIC, ORACLE, "edsr-se-gan-x16"),
+        },
+    ),
+    "profile": Part(("MR", "CT", "photo"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
+    "kspace": Part(("MR", "CT"), (96, 96, 96), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "profile3d": Part(("MR", "CT"), (96, 96, 96), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
+}  # fmt: skip
+PHOTO_CROP = (704, 704, 1)
+
+
+def measure(part: Part, data: Path, output: Path, name: str, only: list[str]) -> None:
+    """Make the figures of a part, or those of the models `only`, and store them with pictures."""
+    stored = output / f"{name}.json"
+    old = from_json(stored.read_text(encoding="utf-8")) if only and stored.exists() else EvaluationTable()
+    rows = [row for row in old if row.model not in only]
+    published = output / f"{name}.published.json"
+    figures = json.loads(published.read_text(encoding="utf-8")) if only and published.exists() else {}
+    plates: list[Plate] = []
+
+    def watch(trial: Trial) -> None:
+        if trial.reference.planar:
+            for model, values in published_figures(trial).items():
+                figures.setdefault(trial.case, {}).setdefault(model, {})[trial.volume] = values
+        if trial.results:
+            plates.append(make_plate(trial))
+
+    for group in part.groups:
+        volumes = HeldOutVolumes(data, [group], PHOTO_CROP if group == "photo" else part.crop_xyz)
+        for case, models in part.models.items():
+            asked = [model for model in models if _is_there(model) and (not only or model in only)]
+            if not asked:
+                continue
+            rows += evaluate(volumes, asked, [case], distance=TextureDistance(), watch=watch)
+            note(f"{name}: {group}, {case}")
+            stored.write_text(to_json(EvaluationTable(tuple(rows))), encoding="utf-8")
+            published.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    table = EvaluationTable(tuple(rows))
+    (output / f"{name}.html").write_text(render_page(table, plates, title=name, baseline=BICUBIC), encoding="utf-8")
+
+
+def costs(output: Path, only: list[str]) -> None:
+    """Parameters, CPU seconds per output megavoxel and peak memory of `medsr upscale`, each in a process of its own."""
+    stored = output / "costs.json"
+    found = json.loads(stored.read_text(encoding="utf-8")) if only and stored.exists() else {}
+    planar = ("bspline", "tikhonov", "slices-2d", *AT_FOUR)
+    runs = dict.fromkeys(planar, ("4,4,1", (8, 64, 64), (16, 96, 96)))
+    runs["edsr-se-gan-x8"] = ("8,8,1", (8, 32, 32), (16, 48, 48))
+    runs["edsr-se-gan-x16"] = ("16,16,1", (8, 16, 16), (16, 24, 24))
+    runs |= dict.fromkeys(("mr-3d", *VOLUMETRIC), ("2,2,2", (24, 32, 32), (48, 64, 64)))
+    for model, (scale, small, large) in runs.items():
+        if not _is_there(model) or (only and model not in only):
+            continue
+        factors = [float(f) for f in scale.split(",")]
+        spacing = (factors[0], factors[1], factors[2])
+        with tempfile.TemporaryDirectory() as folder:
+            cost = []
+            for size in (small, large):
+                source = bench_upscale.phantom(size, spacing, Path(folder) / "in.nrrd")
+                seconds, memory = bench_upscale.upscale(source, "--model", model, "--scale", scale)
+                cost.append((size[0] * size[1] * size[2] * factors[0] * factors[1] * factors[2] / 1e6, seconds, memory))
+        (v0, s0, _), (v1, s1, peak) = cost
+        found[model] = {
+            "scale": scale,
+            "parameters": _parameters(model),
+            "seconds_per_megavoxel": (s1 - s0) / (v1 - v0),
+            "peak_gb": peak / 1e9,
+            "megavoxels": v1,
+        }
+        note(f"costs: {model} {found[model]}")
+    stored.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _is_there(model: str) -> bool:
+    return model in (BICUBIC, ORACLE, "auto") or model in load_catalog()
+
+
+def _parameters(model: str) -> int:
+    entry = load_catalog()[model]
+    if not entry.needs_torch:
+        return 0
+    from medsr.inference.engines import load_network
+
+    return sum(p.numel() for p in load_network(entry).parameters())
+
+
+def figures_table(table: EvaluationTable) -> list[str]:
+    """Means over the images, and the gain over bicubic with its interval."""
+    values = {metric: means(table, metric) for metric in _SHOWN}
+    lines = []
+    for case in table.cases:
+        for model in table.models:
+            if not table.select(case=case, model=model):
+                continue
+            gained = "" if model == BICUBIC else format_gain(gain(table, "psnr", model, BICUBIC, case=case))
+            cells = [format_value(metric, values[metric].get((case, model))) for metric in _SHOWN]
+            lines.append([case, marked(model, table), *cells, gained])
+    return markdown_table(["case", "model", *_HEADS, "gain over bicubic, dB"], lines)
+
+
+def groups_table(table: EvaluationTable) -> list[str]:
+    """The gain over bicubic in each group of images."""
+    groups = [group for group in ("MR", "CT", "photo") if any(GROUP_OF[row.volume] == group for row in table)]
+    lines = []
+    for case in table.cases:
+        for model in table.models:
+            if model == BICUBIC or not table.select(case=case, model=model):
+                continue
+            cells = []
+            for group in groups:
+                chosen = EvaluationTable(tuple(row for row in table if GROUP_OF[row.volume] == group))
+                cells.append(format_gain(gain(chosen, "psnr", model, BICUBIC, case=case)))
+            lines.append([case, marked(model, table), *cells])
+    return markdown_table(["case", "model", *groups], lines)
+
+
+def published_table(figures: dict[str, dict[str, dict[str, dict[str, float]]]]) -> list[str]:
+    """The fundus by the conventions of the papers, and the luma of all photographs."""
+    lines = []
+    for case, by_model in figures.items():
+        for model, by_image in by_model.items():
+            if "fundus" not in by_image:
+                continue
+            one, mean = by_image["fundus"], mean_figures(by_image)
+            cells = [f"{one['rgb']:.2f}", f"{one['rgb_inside']:.2f}", f"{one['ssim']:.4f}", f"{mean['y']:.2f}"]
+            lines.append([case, model, *cells])
+    head = ["case", "model", "fundus RGB dB", "in its field of view dB", "fundus SSIM", "y, all photographs dB"]
+    return markdown_table(head, lines)
+
+
+def costs_table(found: dict[str, dict[str, float]]) -> list[str]:
+    """What one output megavoxel costs."""
+    lines = [
+        [
+            model, str(cost["scale"]), f"{cost['parameters']:,}" if cost["parameters"] else "",
+            f"{cost['seconds_per_megavoxel']:.2f}", f"{cost['peak_gb']:.2f}",
+        ]
+        for model, cost in found.items()
+    ]  # fmt: skip
+    return markdown_table(["model", "factors", "parameters", "CPU s per megavoxel", "peak GB"], lines)
+
+
+def write_page(page: Path, output: Path) -> None:
+    """Put every table that has figures between its marks."""
+    for name in PARTS:
+        stored = output / f"{name}.json"
+        if not stored.exists():
+            continue
+        table = from_json(stored.read_text(encoding="utf-8"))
+        caution = ["", f"† {PERCEPTUAL}"] if table.perceptual else []
+        write_between(page, name, [*figures_table(table), *caution])
+        write_between(page, f"{name}-groups", groups_table(table))
+    published = output / "bicubic.published.json"
+    if published.exists():
+        write_between(page, "published", published_table(json.loads(published.read_text(encoding="utf-8"))))
+    stored = output / "costs.json"
+    if stored.exists():
+        write_between(page, "costs", costs_table(json.loads(stored.read_text(encoding="utf-8"))))
+
+
+def main() -> None:
+    """Read the arguments, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with mr/, ct/ and photo/")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the figures")
+    parts = [*PARTS, "costs"]
+    parser.add_argument("--only", nargs="*", default=parts, choices=parts, help="parts to measure")
+    parser.add_argument("--models", nargs="*", default=[], help="make only these models' figures anew")
+    parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only:
+        if name == "costs":
+            costs(arguments.output, arguments.models)
+        else:
+            measure(PARTS[name], arguments.data, arguments.output, name, arguments.models)
+    if arguments.page:
+        write_page(arguments.page, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
