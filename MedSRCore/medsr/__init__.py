@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from medsr.api import super_resolve
+    from medsr.augmentation.api import augment
     from medsr.catalog import load_catalog
     from medsr.geometry import Geometry
     from medsr.inference.pipeline import Result
@@ -24,6 +25,7 @@ _HOMES = {
     "Result": "medsr.inference.pipeline",
     "UpscaleOptions": "medsr.options",
     "Volume": "medsr.volume",
+    "augment": "medsr.augmentation.api",
     "load_catalog": "medsr.catalog",
     "read_volume": "medsr.io",
     "super_resolve": "medsr.api",
@@ -36,6 +38,7 @@ __all__ = [
     "UpscaleOptions",
     "Volume",
     "__version__",
+    "augment",
     "load_catalog",
     "read_volume",
     "super_resolve",

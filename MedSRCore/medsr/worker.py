@@ -1,4 +1,4 @@
-"""The job process: JobSpecs in on standard input, one JSON object a line; events out on standard output.
+"""The job process: jobs in on standard input, one JSON object a line; events out on standard output.
 
 ``python -m medsr.worker`` serves jobs until its input ends and keeps loaded networks between them. A line ``cancel``
 stops the running job; closing the input cancels and ends the process. Nothing else is ever written to standard
@@ -7,6 +7,7 @@ output; logs and tracebacks go to standard error.
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import sys
@@ -14,22 +15,36 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from medsr.errors import CancelledError, MedSRError
-from medsr.jobs import ErrorEvent, Event, JobSpec, Progress
+from medsr.augmentation.spec import AugmentSpec
+from medsr.errors import CancelledError, InputError, MedSRError
+from medsr.jobs import ErrorEvent, Event, JobSpec, Progress, ResultEvent
 
 logger = logging.getLogger(__name__)
 
 CANCEL = "cancel"
 
 
-def run_job(spec: JobSpec, emit: Callable[[Event], None], cancelled: Callable[[], bool] = lambda: False) -> int:
-    """Do one job, reporting everything as events; return its exit code (0: done)."""
-    # Late, so that a worker answers before SimpleITK and torch are loaded.
-    from medsr.files import upscale_file
+Job = JobSpec | AugmentSpec
 
+
+def read_job(text: str) -> Job:
+    """The job of a line: ``"job": "augment"`` makes a training set, anything else is a JobSpec."""
     try:
-        emit(upscale_file(spec, Progress(emit, cancelled)))
-        return 0
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"This is not a MedSR job: {error}.") from error
+    kind = data.get("job") if isinstance(data, dict) else None
+    return AugmentSpec.from_json(text) if kind == AugmentSpec.job else JobSpec.from_json(text)
+
+
+def run_job(spec: Job, emit: Callable[[Event], None], cancelled: Callable[[], bool] = lambda: False) -> int:
+    """Do one job, reporting everything as events; return its exit code (0: done)."""
+    try:
+        result = _do(spec, Progress(emit, cancelled))
+        emit(result)
+        # A training set is there although some of its cases are not.
+        incomplete = result.report.get("failed") or result.report.get("refused")
+        return InputError.exit_code if incomplete else 0
     except MedSRError as error:
         emit(ErrorEvent(str(error), type(error).__name__, error.exit_code))
         return error.exit_code
@@ -43,11 +58,22 @@ def run_job(spec: JobSpec, emit: Callable[[Event], None], cancelled: Callable[[]
         return 1
 
 
+def _do(spec: Job, progress: Progress) -> ResultEvent:
+    # Late, so that a worker answers before SimpleITK and torch are loaded.
+    if isinstance(spec, AugmentSpec):
+        from medsr.augmentation.run import augment
+
+        return augment(spec, progress)
+    from medsr.files import upscale_file
+
+    return upscale_file(spec, progress)
+
+
 class Worker:
     """Reads jobs and "cancel" from a stream, runs the jobs one by one.
 
     Args:
-        source: lines of JobSpec JSON, or ``cancel``.
+        source: lines of JobSpec or AugmentSpec JSON, or ``cancel``.
         sink: receives events as JSON lines.
     """
 
@@ -63,7 +89,7 @@ class Worker:
         code = 0
         while (line := self._jobs.get()) is not None:
             try:
-                spec = JobSpec.from_json(line)
+                spec = read_job(line)
             except MedSRError as error:
                 self._emit(ErrorEvent(str(error), type(error).__name__, error.exit_code))
                 code = error.exit_code

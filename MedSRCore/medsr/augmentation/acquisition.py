@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def _noisy(array: NDArray[np.float32], level: float, rng: Generator, *, rician: 
     return np.asarray(array + noise, dtype=np.float32)
 
 
-def _as_type(array: NDArray[np.float32], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def _as_type(array: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[np.generic]:
     """Stored as the image was: scanners round, too."""
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)

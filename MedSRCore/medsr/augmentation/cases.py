@@ -20,7 +20,6 @@ class Case:
         label: absolute path of the label map.
         origin: name of the case that this one was made from; "" for a real image.
         recipe: name of the recipe that made it; "" for a real image.
-        session: BIDS session without its prefix, or "".
     """
 
     name: str
@@ -29,7 +28,6 @@ class Case:
     label: str
     origin: str = ""
     recipe: str = ""
-    session: str = ""
 
     @property
     def is_synthetic(self) -> bool:

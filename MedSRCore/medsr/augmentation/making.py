@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import medsr
 from medsr.augmentation.acquisition import Drawn, acquire, describe, draw
 from medsr.augmentation.labels import label_values, resample_labels, structure_volumes
+from medsr.augmentation.originals import translated
 from medsr.augmentation.recipes import Recipe
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
 from medsr.errors import CancelledError, InputError, MedSRError, OutputError
@@ -80,6 +82,7 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
         )
     label = _read_label(task)
     results: list[Result] = []
+    before: list[list[float]] = []
     drawn: Drawn | None = None
     warnings: list[str] = []
     for channel, path in enumerate(task.images):
@@ -107,11 +110,12 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
         if results and not result.volume.geometry.is_same_as(results[0].volume.geometry):
             raise InputError(f"Channel {channel + 1} of {task.case} lies on another grid than channel 1.")
         results.append(result)
+        before.append(_intensities(volume))
         warnings += [w for w in result.report["warnings"] if w not in warnings]
     grid = results[0].volume.geometry
     made = resample_labels(label, grid)
     progress.check()
-    record = _record(task, recipe, drawn, results, label, made)
+    record = _record(task, recipe, drawn, results, before, label, made)
     _write(task, results, made, record)
     return tuple(warnings)
 
@@ -123,14 +127,17 @@ def _read_label(task: Task) -> Volume:
     unknown = [value for value in found if value not in task.values]
     if unknown:
         raise InputError(f"The label map of {task.case} holds {unknown}, which the training set does not name.")
-    array = np.zeros(label.array.shape, dtype=np.uint8 if max(task.values.values()) < 256 else np.uint16)
-    for value in found:
-        array[label.array == value] = task.values[value]
-    return label.replace(array=array, warnings=())
+    return translated(label, task.values)
 
 
 def _record(
-    task: Task, recipe: Recipe, drawn: Drawn | None, results: list[Result], before: Volume, after: Volume
+    task: Task,
+    recipe: Recipe,
+    drawn: Drawn | None,
+    results: list[Result],
+    intensities: list[list[float]],
+    before: Volume,
+    after: Volume,
 ) -> dict[str, Any]:
     """What the sidecar says. It holds neither times nor names of machines: equal copies have equal sidecars."""
     volumes = structure_volumes(before, task.structures)
@@ -146,6 +153,10 @@ def _record(
         "seed": task.seed,
         "drawn": describe(drawn) if drawn else {},
         "channels": [{key: result.report[key] for key in _REPORTED} for result in results],
+        "intensities": [
+            {"before": was, "after": _intensities(result.volume)}
+            for was, result in zip(intensities, results, strict=True)
+        ],
         "grid": {
             "size_xyz": list(first.geometry.size_xyz),
             "spacing_xyz_mm": [round(s, 6) for s in first.geometry.spacing_xyz_mm],
@@ -154,10 +165,25 @@ def _record(
             name: {"before": round(was, 4), "after": round(now[name], 4), "change": _change(was, now[name])}
             for name, was in volumes.items()
         },
+        "files": {
+            "images": [_from(task.sidecar, path) for path in task.image_outputs],
+            "label": _from(task.sidecar, task.label_output),
+        },
         "version": medsr.__version__,
         "digest": task.digest,
         "notice": "Made by MedSR from the image named under source. Not acquired by a scanner.",
     }
+
+
+def _intensities(volume: Volume) -> list[float]:
+    """The 1st, 50th and 99th percentile, of at most a million voxels."""
+    sample = volume.array.reshape(-1)[:: max(1, volume.array.size // 1_000_000)]
+    return [float(f"{value:.6g}") for value in np.percentile(sample.astype(np.float64), (1, 50, 99))]
+
+
+def _from(sidecar: str, path: str) -> str:
+    """`path` as seen from the folder of the sidecar."""
+    return os.path.relpath(path, Path(sidecar).parent).replace(os.sep, "/")
 
 
 def _change(before: float, after: float) -> float | None:
@@ -170,8 +196,8 @@ def _write(task: Task, results: list[Result], label: Volume, record: Mapping[str
     for path in map(Path, (*task.image_outputs, task.label_output, task.sidecar)):
         path.parent.mkdir(parents=True, exist_ok=True)
     with Staging(overwrite=True) as staging:
-        for result, path in zip(results, task.image_outputs, strict=True):
-            stage_volume(result.volume, path, staging)
+        for result, output in zip(results, task.image_outputs, strict=True):
+            stage_volume(result.volume, output, staging)
         stage_volume(label, task.label_output, staging)
         staging.draft(sidecar).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -76,6 +77,15 @@ class AugmentSpec:
         if self.memory is not None:
             parse_bytes(self.memory)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AugmentSpec:
+        """A job of named fields; unknown names raise UnknownNameError."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for key in data:
+            if key not in names:
+                raise unknown_name("option of `medsr augment`", key, names)
+        return cls(**data)
+
     def to_json(self) -> str:
         """The job as one line that `from_json` reads."""
         return json.dumps({"job": self.job, **dataclasses.asdict(self)})
@@ -87,7 +97,7 @@ class AugmentSpec:
             data = json.loads(text)
             if not isinstance(data, dict) or data.pop("job", None) != cls.job:
                 raise TypeError("not an object whose job is 'augment'")
-            return cls(**data)
+            return cls.from_dict(data)
         except (json.JSONDecodeError, TypeError) as error:
             raise InputError(f"This is not a job of `medsr augment`: {error}.") from error
 

@@ -25,6 +25,7 @@ VERBS = {
     "models": "list the models, or tell everything about one",
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",
+    "augment": "make a larger segmentation training set, with super-resolved copies",
     "train": "train a network by a recipe",
     "demo": "degrade and enlarge a real brain, and show it on a page",
     "doctor": "check this installation and say what is missing for what",

@@ -1,7 +1,7 @@
 """BIDS: images of the subjects, and label maps (``_dseg``) among the derivatives.
 
-Copies are written as a derivative of their own, ``derivatives/medsr``: BIDS keeps what a scanner acquired apart from what
-was computed (Brain Imaging Data Structure 1.10, "Derivatives").
+Copies are written as a derivative of their own, ``derivatives/medsr``: BIDS keeps what a scanner acquired apart from
+what was computed (Brain Imaging Data Structure 1.10, "Derivatives").
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,10 @@ def read(root: Path) -> Dataset:
             warnings.append(f"No image fits {label.name}; it is left out.")
             continue
         entities = _entities(image.name)
-        cases.append(
-            Case(
-                stem_of(image.name), entities["sub"], (str(image),), str(label), session=entities.get("ses", "")
-            )
-        )  # fmt: skip
-    twice = sorted({c.name for c in cases if sum(c.images == d.images for d in cases) > 1})
+        cases.append(Case(stem_of(image.name), entities["sub"], (str(image),), str(label)))
+    twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if twice:
-        raise InputError(f"Image {twice[0]!r} has several label maps among the derivatives. Keep one of them elsewhere.")
+        raise InputError(f"Image {twice[0]!r} has several label maps among the derivatives. Keep one of them there.")
     records = root / "derivatives" / DERIVATIVE
     found = with_origin(cases, records)
     suffixes = sorted({case.name.rpartition("_")[2] for case in found})
@@ -99,7 +96,7 @@ class BidsLayout:
     def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
         """``sub-01/anat/sub-01_T1w.nii.gz``; a copy is ``sub-01_desc-srx2c1_T1w.nii.gz`` in the derivative."""
         if len(case.images) > 1:
-            raise InputError("Cases of several channels cannot be written as BIDS. Choose --format nnunet or decathlon.")
+            raise InputError("Cases of several channels are not written as BIDS. Choose --format nnunet or decathlon.")
         if image_ending not in _ENDINGS:
             raise InputError(f"BIDS holds NIfTI images, not {image_ending}. Choose --format nnunet or paired.")
         entities = _entities(case.name)

@@ -111,7 +111,7 @@ def _found(root: Path, ending: str, channels: tuple[str, ...]) -> list[Case]:
     wanted = set(range(len(channels)))
     for name, files in images.items():
         if set(files) != wanted:
-            raise InputError(f"Case {name!r} has the channels {sorted(files)}, but 'channel_names' names {len(wanted)}.")
+            raise InputError(f"Case {name!r} has the channels {sorted(files)}, 'channel_names' has {len(wanted)}.")
     return [
         Case(name, name, tuple(str(files[c]) for c in sorted(files)), str(root / "labelsTr" / f"{name}{ending}"))
         for name, files in images.items()

@@ -50,7 +50,7 @@ def read(root: Path, images: str | None = None, labels: str | None = None) -> Da
     if images is None or labels is None:
         folders = folders_of(root)
         if folders is None:
-            raise InputError(f"{root.name!r} has no folders 'images' and 'labels'. Give patterns with --images, --labels.")
+            raise InputError(f"{root.name!r} has no folders 'images' and 'labels'. Give --images and --labels.")
         found, maps = (_by_stem(root / name) for name in folders)
         wanted = [f"{name}/" for name in folders]
     else:

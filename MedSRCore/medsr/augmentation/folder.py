@@ -1,0 +1,111 @@
+"""The output folder: whose it is, what a killed or another run left in it, what it says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medsr.augmentation.datasets import PROVENANCE
+from medsr.augmentation.datasets.paths import inside, read_json, writable_folder
+from medsr.augmentation.planning import CohortPlan
+from medsr.errors import InputError, InvalidValueError, OutputError
+from medsr.io import Staging
+
+RECORD = "augmentation.json"
+PAGE = "report.html"
+_DRAFTS = ".medsr-"
+
+
+def check_output(plan: CohortPlan, output: Path, *, overwrite: bool) -> None:
+    """See that `output` may be filled with what `plan` says.
+
+    Raises:
+        InvalidValueError: it is the folder of the source.
+        OutputError: it is no folder, holds something else, or copies that this plan would not make.
+    """
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"{str(output)!r} is a file. Give a folder.")
+    if output.absolute() == Path(plan.dataset.root).absolute():
+        raise InvalidValueError("The output is the folder of the source. Give another one.")
+    records = plan.layout.records
+    filled = output.is_dir() and any(not p.name.startswith(_DRAFTS) for p in output.iterdir())
+    if filled and not (records / RECORD).is_file():
+        raise OutputError(f"{str(output)!r} holds other files. Give a folder that is new or empty.")
+    if filled:
+        root = read_json(records / RECORD).get("source")
+        if root != plan.dataset.root and not overwrite:
+            raise OutputError(
+                f"{str(output)!r} was made from {root!r}, not from {plan.dataset.root!r}. Give another folder, or pass "
+                "--overwrite."
+            )
+    foreign = _foreign_copies(plan)
+    if foreign and not overwrite:
+        raise OutputError(
+            f"{str(output)!r} holds {len(foreign)} copies that this call would not make, such as {foreign[0].stem}. "
+            "Give another folder, or pass --overwrite to remove them."
+        )
+
+
+def prepare_output(plan: CohortPlan, output: Path, spec: Mapping[str, Any]) -> None:
+    """Make `output` this plan's own, and remove what does not belong to it.
+
+    Raises:
+        OutputError: it cannot be written to, or the disk is too small.
+    """
+    records = plan.layout.records
+    writable_folder(records / PROVENANCE)
+    free = shutil.disk_usage(output).free
+    if plan.disk_bytes > free:
+        raise OutputError(
+            f"The disk of {str(output)!r} has {free / 1e9:.3g} GB left, the copies need about "
+            f"{plan.disk_bytes / 1e9:.3g} GB. Free some space or write elsewhere."
+        )
+    for sidecar in _foreign_copies(plan):
+        _remove_copy(sidecar, output)
+    places = {Path(path).parent for task in plan.tasks for path in (*task.image_outputs, task.label_output)}
+    places |= {Path(path).parent for _, case in plan.originals for path in (*case.images, case.label)}
+    for folder in sorted({*places, records, records / PROVENANCE, output}):
+        for draft in folder.glob(f"{_DRAFTS}*") if folder.is_dir() else ():
+            shutil.rmtree(draft, ignore_errors=True)
+    write_texts({records / RECORD: record_text(plan, spec, {"state": "unfinished"})})
+
+
+def record_text(plan: CohortPlan, spec: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What the folder says of itself: source, options, result."""
+    return json.dumps({"source": plan.dataset.root, "options": dict(spec), **result}, indent=1) + "\n"
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write text files, all of them or none."""
+    for path in texts:
+        writable_folder(path.parent)
+    try:
+        with Staging(overwrite=True) as staging:
+            for path, text in texts.items():
+                staging.draft(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"{error.filename!r} could not be written: {error.strerror}.") from error
+
+
+def _foreign_copies(plan: CohortPlan) -> list[Path]:
+    """Sidecars of copies that the plan does not name."""
+    planned = {Path(task.sidecar) for task in plan.tasks}
+    return sorted(path for path in (plan.layout.records / PROVENANCE).glob("*.json") if path not in planned)
+
+
+def _remove_copy(sidecar: Path, output: Path) -> None:
+    """Remove the files of a copy, as far as its sidecar names files below `output`; the sidecar last."""
+    files = read_json(sidecar).get("files", {})
+    for text in (*files.get("images", ()), files.get("label")):
+        try:
+            path = inside(output, os.path.relpath(sidecar.parent / str(text), output), "A file of a copy")
+        except InputError:
+            continue
+        path.unlink(missing_ok=True)
+    sidecar.unlink()

@@ -1,0 +1,97 @@
+"""The originals in the new training set: linked or copied where they fit as they are, rewritten where they do not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from medsr.augmentation.cases import Case
+from medsr.augmentation.checks import SAME_GRID
+from medsr.augmentation.labels import label_values, resample_labels
+from medsr.errors import OutputError
+from medsr.io import Staging, read_geometry, read_volume, stage_volume
+from medsr.io.formats import suffix_of
+from medsr.volume import Volume
+
+
+def place_original(source: Case, placed: Case, values: Mapping[int, int], how: str) -> None:
+    """Put image and label map of `source` where `placed` says.
+
+    A file is rewritten when its extension changes, its label values are translated, or the label map lies on another
+    grid than the image.
+
+    Args:
+        source: the case as it is.
+        placed: the same case in the new training set.
+        values: value in the source -> value in the new set.
+        how: "link" (hard links; a copy where the disk has none), "symlink" or "copy" for the other files.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    for old, new in zip(map(Path, source.images), map(Path, placed.images), strict=True):
+        if suffix_of(old) == suffix_of(new):
+            _place(old, new, how)
+        elif not _is_current(new, old):
+            _write(read_volume(old), new)
+    old, new = Path(source.label), Path(placed.label)
+    fits = read_geometry(old).is_same_as(read_geometry(source.images[0]), SAME_GRID)
+    if fits and suffix_of(old) == suffix_of(new) and all(a == b for a, b in values.items()):
+        _place(old, new, how)
+    elif not _is_current(new, old):
+        label = translated(read_volume(old), values)
+        _write(label if fits else resample_labels(label, read_geometry(source.images[0])), new)
+
+
+def translated(label: Volume, values: Mapping[int, int]) -> Volume:
+    """A label map with other values, in the smallest type that holds them.
+
+    Args:
+        label: array of whole numbers, all of them keys of `values`.
+        values: value in `label` -> value in the result.
+    """
+    array = np.zeros(label.array.shape, dtype=np.uint8 if max(values.values()) < 256 else np.uint16)
+    for value in label_values(label):
+        array[label.array == value] = values[value]
+    return label.replace(array=array, warnings=())
+
+
+def _place(old: Path, new: Path, how: str) -> None:
+    if new.exists() and (new.samefile(old) or _is_current(new, old)):
+        return
+    try:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        # Beside its place and renamed, so that a killed run leaves no half file.
+        with tempfile.TemporaryDirectory(prefix=".medsr-", dir=new.parent) as folder:
+            draft = Path(folder) / new.name
+            if how == "symlink":
+                draft.symlink_to(old)
+            elif how == "copy" or not _linked(old, draft):
+                shutil.copy2(old, draft)
+            draft.replace(new)
+    except OSError as error:
+        raise OutputError(f"{str(new)!r} could not be written: {error.strerror}.") from error
+
+
+def _linked(old: Path, draft: Path) -> bool:
+    try:
+        os.link(old.resolve(), draft)
+    except OSError:  # another disk, or one without hard links
+        return False
+    return True
+
+
+def _is_current(new: Path, old: Path) -> bool:
+    """True when `new` was written after `old` was last changed."""
+    return new.is_file() and new.stat().st_mtime_ns >= old.stat().st_mtime_ns
+
+
+def _write(volume: Volume, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Staging(overwrite=True) as staging:
+        stage_volume(volume, path, staging)

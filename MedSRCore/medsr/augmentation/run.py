@@ -1,0 +1,177 @@
+"""From a job to a new training set: check, plan, make every copy, describe, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from medsr.augmentation.cases import BACKGROUND, Case, Dataset
+from medsr.augmentation.datasets import read_dataset
+from medsr.augmentation.folder import PAGE, RECORD, check_output, prepare_output, record_text, write_texts
+from medsr.augmentation.making import is_complete
+from medsr.augmentation.originals import place_original
+from medsr.augmentation.page import render_page
+from medsr.augmentation.planning import CohortPlan, describe_plan, plan_cohort
+from medsr.augmentation.quality import examine
+from medsr.augmentation.spec import AugmentSpec
+from medsr.augmentation.splits import make_splits
+from medsr.augmentation.tasks import FAILED, KEPT, MADE, Executor, SerialExecutor, TaskResult, execute_task
+from medsr.errors import CancelledError
+from medsr.jobs import Progress, ResultEvent
+
+_CHECKED, _PLACED, _MADE = 0.05, 0.08, 0.96
+_MOST_WARNINGS = 20
+
+
+def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = None) -> ResultEvent:
+    """Do the job that `spec` describes.
+
+    Cases that cannot be used and copies that fail are told in the report; they do not stop the others. When the work is
+    stopped, the copies made so far stay, and the same call goes on from there.
+
+    Args:
+        spec: what was asked.
+        progress: receives stages, fractions and warnings, and may cancel.
+        executor: who makes the copies; None for what `spec` says.
+
+    Returns:
+        The output folder and a report: ``plan``, ``made``, ``kept``, ``failed``, ``refused``, ``warnings``, ``page``,
+        ``dataset``, ``seconds``.
+
+    Raises:
+        MedSRError: nothing could be done at all, or the work was stopped.
+    """
+    started = time.perf_counter()
+    progress.stage("Checking the cases")
+    dataset = read_dataset(spec.source, spec.images, spec.labels, spec.subjects)
+    plan = plan_cohort(spec, dataset, progress.section(0.0, _CHECKED))
+    for text in _limited(plan.warnings):
+        progress.warn(text)
+    for found in plan.refused:
+        progress.warn(f"{found.case} is left out: {found.problem}")
+    output = Path(spec.output)
+    check_output(plan, output, overwrite=spec.overwrite)
+    report: dict[str, Any] = {
+        "plan": describe_plan(plan),
+        "made": 0,
+        "kept": 0,
+        "failed": [],
+        "refused": [{"case": found.case, "error": found.problem} for found in plan.refused],
+        "warnings": list(plan.warnings),
+        "page": None,
+        "dataset": None,
+    }
+    if not spec.dry_run:
+        options = {key: value for key, value in dataclasses.asdict(spec).items() if key not in ("source", "output")}
+        prepare_output(plan, output, options)
+        progress.stage("Placing the originals")
+        place = progress.section(_CHECKED, _PLACED)
+        for number, (source, placed) in enumerate(plan.originals, 1):
+            place_original(source, placed, plan.values, spec.originals)
+            place(number / len(plan.originals))
+        with _executor(spec, plan, executor) as runner:
+            results = _make_copies(plan, runner, progress)
+        report.update(_finish(plan, results, options, spec.seed, progress))
+    progress.at(1.0)
+    report["seconds"] = round(time.perf_counter() - started, 2)
+    return ResultEvent(str(output), report)
+
+
+def _executor(
+    spec: AugmentSpec, plan: CohortPlan, given: Executor | None
+) -> AbstractContextManager[Executor]:
+    if given is not None:
+        return nullcontext(given)
+    if spec.cluster is None and spec.workers == 1:
+        return nullcontext(SerialExecutor())
+    # Late: only here is Dask needed.
+    from medsr.augmentation.cluster import open_cluster
+
+    return open_cluster(spec.cluster, spec.workers, spec.memory, plan.memory_bytes)
+
+
+def _make_copies(plan: CohortPlan, executor: Executor, progress: Progress) -> list[TaskResult]:
+    """Run all tasks; the progress counts each by the time that it was estimated to take."""
+    cost = {task.name: 0.0 if is_complete(task) else task.seconds for task in plan.tasks}
+    total, spent = max(sum(cost.values()), 1e-9), 0.0
+    results: list[TaskResult] = []
+    section = progress.section(_PLACED, _MADE)
+    progress.stage("Making the copies")
+    try:
+        for result in executor.run(plan.tasks, execute_task, progress):
+            results.append(result)
+            spent += cost[result.name]
+            if result.status == FAILED:
+                progress.warn(f"{result.name} failed: {result.error}")
+            progress.stage(f"Made {len(results)} of {len(plan.tasks)}: {result.name}")
+            section(spent / total)
+    except (CancelledError, KeyboardInterrupt) as error:
+        done = sum(map(is_complete, plan.tasks))
+        raise CancelledError(
+            f"Stopped: {done} of {len(plan.tasks)} copies are finished and stay; the same call goes on from there."
+        ) from error
+    return results
+
+
+def _finish(
+    plan: CohortPlan, results: list[TaskResult], options: Mapping[str, Any], seed: int, progress: Progress
+) -> dict[str, Any]:
+    """Describe what is there, draw the page, and return this part of the report."""
+    progress.stage("Writing the description and the report")
+    finished = {result.name for result in results if result.status in (MADE, KEPT)}
+    copies = [
+        Case(task.name, task.subject, task.image_outputs, task.label_output, task.case, str(task.recipe["name"]))
+        for task in plan.tasks
+        if task.name in finished
+    ]
+    real = [placed for _, placed in plan.originals]
+    renamed = {source.name: placed.name for source, placed in plan.originals}
+    given = [
+        dataclasses.replace(split, train=_translated(split.train, renamed), val=_translated(split.val, renamed))
+        for split in plan.dataset.splits
+    ]
+    made = Dataset(
+        root=str(plan.layout.records),
+        format=plan.format,
+        name=plan.dataset.name,
+        cases=(*real, *copies),
+        channels=plan.channels,
+        labels={BACKGROUND: 0, **plan.structures},
+        splits=make_splits(real, copies, given, seed),
+        description=plan.dataset.description,
+    )
+    findings = examine(real, [task for task in plan.tasks if task.name in finished])
+    failed = [{"name": r.name, "case": r.case, "error": r.error} for r in results if r.status == FAILED]
+    documents = plan.layout.documents(made)
+    page = plan.layout.records / PAGE
+    summary = {
+        "made": sum(result.status == MADE for result in results),
+        "kept": sum(result.status == KEPT for result in results),
+        "failed": failed,
+        "flagged": [{"name": f.name, "reasons": list(f.reasons)} for f in findings if f.reasons],
+        "page": str(page),
+        "dataset": str(next(iter(documents))),
+    }
+    refused = [(found.case, found.problem) for found in plan.refused]
+    problems = [*refused, *((f["name"], f["error"]) for f in failed)]
+    write_texts(
+        {
+            **documents,
+            page: render_page(made, findings, problems, plan.warnings, describe_plan(plan)),
+            plan.layout.records / RECORD: record_text(plan, options, {"state": "finished", **summary}),
+        }
+    )
+    return summary
+
+
+def _translated(names: tuple[str, ...], renamed: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(renamed[name] for name in names if name in renamed)
+
+
+def _limited(warnings: tuple[str, ...]) -> list[str]:
+    more = len(warnings) - _MOST_WARNINGS
+    return [*warnings[:_MOST_WARNINGS], *([f"{more} more warnings are in {RECORD}."] if more > 0 else [])]
