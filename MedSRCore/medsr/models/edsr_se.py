@@ -30,6 +30,8 @@ class ChannelGate(nn.Module):
         kind: "improved" ``x (1 + s)``, "scaled" ``x + a x s``, "plain" ``x s`` (Hu et al. 2018).
     """
 
+    kept: Tensor | None
+
     def __init__(self, features: int, reduction: int, kind: str) -> None:
         super().__init__()
         hidden = max(features // reduction, 1)
@@ -38,7 +40,8 @@ class ChannelGate(nn.Module):
         self.kind = kind
         self.share = nn.Parameter(torch.tensor(0.1)) if kind == "scaled" else None
         self.keep = False
-        self.kept: Tensor | None = None
+        # A buffer moves with the network; it is of one image, so not part of the weights.
+        self.register_buffer("kept", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, features, *size)`` -> the same shape."""

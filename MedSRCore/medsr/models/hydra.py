@@ -79,6 +79,6 @@ class Hydra(nn.Module):
         features = self.trunk.features(fine)
         return HydraAnswer(
             image=fine + self.trunk.tail(features),
-            classes=self.classifier(features.flatten(2).mean(2)) if self.classifier else None,
-            labels=self.segmentation(features) if self.segmentation else None,
+            classes=self.classifier(features.flatten(2).mean(2)) if self.classifier is not None else None,
+            labels=self.segmentation(features) if self.segmentation is not None else None,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -72,11 +73,17 @@ def reach_before_stages(fine_reach: int, stages: int) -> int:
     return fine_reach
 
 
-def initialise(network: nn.Module) -> None:
-    """Kaiming's normal starting weights for every convolution and linear layer, biases at nought."""
+def initialise(network: nn.Module, activation: Literal["relu", "linear"] = "linear") -> None:
+    """Kaiming's normal starting weights for every convolution and linear layer, biases at nought.
+
+    Args:
+        network: gets the weights.
+        activation: what follows most layers. With "relu" a plain chain of layers neither fades nor grows; where
+            blocks add to what they got, "linear" keeps the sum from growing.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(module.weight, nonlinearity=activation)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

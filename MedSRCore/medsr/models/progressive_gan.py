@@ -11,6 +11,7 @@ no parameter. The sum with the interpolated input is an option.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ class ProgressiveNet(Enlarger):
         self.tail = convolution(spatial_dims, features, channels)
         initialise(self)
         for block in [*self.trunk, *self.refine]:
-            shrink(block.get_submodule("branch.3"))
+            shrink(cast(BasicBlock, block).branch[3:])
         shrink(self.tail)
 
     @property

@@ -7,6 +7,8 @@ with the interpolated input are options (there always and never); small weights 
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from medsr.models.enlarger import Enlarger, doublings
@@ -25,7 +27,6 @@ class ResidualBlock(nn.Module):
             convolution(spatial_dims, features, features),
             BATCH_NORMS[spatial_dims](features) if batch_norm else nn.Identity(),
         )
-        self.reach = 2
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, features, *size)`` -> the same shape."""
@@ -67,7 +68,7 @@ class SRResNet(Enlarger):
         self.tail = convolution(spatial_dims, features, channels, 9)
         initialise(self)
         for block in self.blocks:
-            shrink(block.get_submodule("branch.3"))
+            shrink(cast(ResidualBlock, block).branch[3:])
         shrink(self.tail)
 
     @property

@@ -59,7 +59,7 @@ class ResNet10(nn.Module):
         self.layer2 = nn.Sequential(BasicBlock(spatial_dims, width, 2 * width, 2, 1))
         self.layer3 = nn.Sequential(BasicBlock(spatial_dims, 2 * width, 4 * width, 1, 2))
         self.layer4 = nn.Sequential(BasicBlock(spatial_dims, 4 * width, 8 * width, 1, 4))
-        initialise(self)
+        initialise(self, "relu")
         if weights:
             load_weights(self, weights, lambda key: key.removeprefix("module."))
 

@@ -48,7 +48,7 @@ class TextureNet(nn.Module):
             )
             for number, (inputs, outputs) in enumerate(zip((channels, *widths), widths, strict=False))
         )
-        initialise(self)
+        initialise(self, "relu")
         if weights:
             load_weights(self, weights)
 
