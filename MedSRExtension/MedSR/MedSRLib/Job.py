@@ -28,11 +28,16 @@ class Job:
         report: what was done; empty until done.
         error: the exception that ended it, None otherwise.
         log: everything the worker said.
+
+    Args:
+        folder: of temporary files, removed when the job ends; None when it has none.
+        progress: called with the job at every step.
+        completed: called once with the job when it has ended.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         progress: Callable[[Any], None] | None = None,
         completed: Callable[[Any], None] | None = None,
     ) -> None:
@@ -115,7 +120,8 @@ class Job:
         self.report = {}
 
     def _removeFiles(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self, callback: Callable[[Any], None] | None) -> None:
         """Call back; a mistake in the callback must not harm the job."""

@@ -26,7 +26,7 @@ class TrainingJob(Job):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         output: Path,
         *,
         isCheck: bool = False,
@@ -37,11 +37,6 @@ class TrainingJob(Job):
         self.output = output
         self.isCheck = isCheck
         self.page: Path | None = None
-
-    @property
-    def exportFolder(self) -> Path:
-        """Where the pairs of the scene are written for the worker; removed when the job ends."""
-        return self._folder / "scene"
 
     def cancel(self, reason: str = "") -> None:
         """Stop the work; copies that are complete stay, and the next run goes on from there.

@@ -12,25 +12,38 @@ from MedSRLib.Translation import tr as _
 PAGE = "report.html"
 
 
-def planText(report: Mapping[str, Any]) -> str:
-    """What a check found: counts, disk, time, and the cases that cannot be used."""
-    lines = [str(line) for line in report.get("lines", ())]
-    lines.append(
-        _("About {time} on this computer, {memory} of memory.").format(
-            time=timeText(report.get("seconds")), memory=memoryText(report.get("memory_bytes", 0))
-        )
+def planText(plan: Mapping[str, Any]) -> str:
+    """What a check found: counts, disk, time."""
+    cost = _("About {time} on two processor cores, {memory} of memory.").format(
+        time=timeText(plan.get("seconds")), memory=memoryText(plan.get("memory_bytes", 0))
     )
-    return "\n".join(lines)
+    return "\n".join([*map(str, plan.get("lines", ())), cost])
 
 
 def doneText(job: Any) -> str:
     """What to say when a job on a training set is done."""
+    report = job.report
     if job.isCheck:
-        return planText(job.report)
-    return str(job.report)
+        return planText(report.get("plan", {}))
+    failed, refused, flagged = (len(report.get(key, ())) for key in ("failed", "refused", "flagged"))
+    parts = [
+        _("Done in {time}: {count} copies in {folder}.").format(
+            time=timeText(report.get("seconds")), count=report.get("made", 0) + report.get("kept", 0), folder=job.output
+        )
+    ]
+    if report.get("kept"):
+        parts.append(_("{count} of them were there already.").format(count=report["kept"]))
+    if failed:
+        parts.append(_("{count} copies failed.").format(count=failed))
+    if refused:
+        parts.append(_("{count} images were left out.").format(count=refused))
+    if flagged:
+        parts.append(_("{count} copies should be looked at: open the report.").format(count=flagged))
+    return " ".join(parts)
 
 
 def pageIn(folder: Path) -> Path | None:
     """The page of pictures of a training set, None where there is none."""
-    page = folder / PAGE
-    return page if page.is_file() else None
+    # In BIDS it belongs to a derivative.
+    found = [folder / PAGE, *folder.glob(f"derivatives/*/{PAGE}")]
+    return next((page for page in found if page.is_file()), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from MedSRLib.CorePath import ensureCore
 from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.Job import DONE
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
-from MedSRLib.SuperResolver import temporaryFolder
+from MedSRLib.SceneExport import freshExportFolder, keepTimes
 from MedSRLib.TrainingJob import TrainingJob
 from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
@@ -40,6 +39,7 @@ class TrainingSetMaker:
         self._prepare = prepare
         self.runner = JobRunner(startWorker, pump)
         self.runner.keepWarm = False
+        self._jobs: list[TrainingJob] = []
 
     def start(
         self,
@@ -81,17 +81,17 @@ class TrainingSetMaker:
         names = recipes.split(",") if isinstance(recipes, str) else recipes
         isPath = isinstance(source, (str, os.PathLike))
         pairs = () if isPath else ScenePairs.checkedPairs(source)
-        place = Path(output).expanduser() if os.fspath(output) else None
-        if place is None:
-            raise SceneError(_("Choose an output folder first."))
-        folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
-        job = TrainingJob(folder, place.absolute(), isCheck=check, progress=progress, completed=completed)
-        where = Path(source).expanduser().absolute() if isPath else job.exportFolder
+        place = self._checkedOutput(output)
+        folder = None if isPath else freshExportFolder(place)
+        job = TrainingJob(folder, place, isCheck=check, progress=progress, completed=completed)
         try:
-            spec = _specOf(where, job, tuple(name.strip() for name in names), pairs, options)
+            where = Path(source).expanduser().absolute() if isPath else folder
+            spec = _specOf(where, job, tuple(name.strip() for name in names), bool(pairs), options)
             if self._prepare is not None and not check:
                 self._prepare(spec)
-            self._write(job, pairs, overlap)
+            self._jobs.append(job)
+            if pairs:
+                self._write(job, folder, pairs, overlap)
             if not job.isFinished:  # it may have been cancelled in between
                 job.submit(self.runner, spec.to_json())
         except OSError as error:
@@ -132,18 +132,30 @@ class TrainingSetMaker:
         """Cancel everything and end the worker."""
         self.runner.shutdown()
 
-    def _write(self, job: TrainingJob, pairs: Sequence[ScenePairs.ScenePair], overlap: str) -> None:
-        if not pairs:
-            return
-        for count, warnings in enumerate(ScenePairs.writePairs(pairs, job.exportFolder, overlap), start=1):
+    def _checkedOutput(self, output: str | os.PathLike[str]) -> Path:
+        """The absolute path of the output folder; raises SceneError for none, or one that is in use."""
+        if not os.fspath(output):
+            raise SceneError(_("Choose an output folder first."))
+        place = Path(output).expanduser().absolute()
+        self._jobs = [job for job in self._jobs if not job.isFinished]
+        if place in [job.output for job in self._jobs]:
+            raise SceneError(_("A training set is being made in {folder} already.").format(folder=place))
+        return place
+
+    def _write(
+        self, job: TrainingJob, folder: Path, pairs: Sequence[ScenePairs.ScenePair], overlap: str
+    ) -> None:
+        """Write the pairs of the scene; the application stays alive, and may cancel the job."""
+        for count, warnings in enumerate(ScenePairs.writePairs(pairs, folder, overlap), start=1):
             job.prepared(count, len(pairs), warnings)
             self._processEvents()
             if job.isFinished:
                 return
+        keepTimes(folder, job.output, remember=not job.isCheck)
 
 
 def _specOf(
-    source: Path, job: TrainingJob, recipes: tuple[str, ...], pairs: Sequence[Any], options: dict[str, Any]
+    source: Path, job: TrainingJob, recipes: tuple[str, ...], isScene: bool, options: dict[str, Any]
 ) -> Any:
     """The validated job for the worker."""
     import dataclasses
@@ -152,7 +164,7 @@ def _specOf(
     from medsr.errors import unknown_name
 
     chosen = dict(options)
-    if pairs:
+    if isScene:
         # What the scene wrote goes away when the job ends.
         chosen["originals"] = "copy"
     known = [field.name for field in dataclasses.fields(AugmentSpec)]
