@@ -1,6 +1,6 @@
 """Every network that enlarges: shapes, gradients, files, export, and a halo that is true."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 
@@ -252,7 +252,7 @@ def test_parameters_of_rrdb():
 )
 def test_parameters_of_vdsr7(dims, channels, convolutions):
     widths = [channels, 8, 16, 32, 64, 128, 256, channels]
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(pairwise(widths))
     assert sum(inputs * outputs * 3**dims + outputs for inputs, outputs in pairs) == convolutions
     network = build_network("vdsr7", dims, {"channels": channels})
     assert count(network) == convolutions + 2 * channels  # scale and shift of the batch normalisation
