@@ -72,11 +72,6 @@ class TaskBuilder:
         for copy in range(1, self.spec.per_image + 1):
             seed = seed_of(self.spec.seed, case.name, copy)
             recipe = _chosen(recipes[(copy - 1) % len(recipes)], seed, used, self.spec.model)
-            if not recipe.draws and recipe.name in used:
-                raise InvalidValueError(
-                    f"{recipe.name} draws nothing, so {self.spec.per_image} copies of an image would be equal. Ask for "
-                    "fewer copies, or add a recipe that draws, such as degrade-sr."
-                )
             used.add(recipe.name)
             task, voxels = self._task(found, recipe, copy, seed, copy_name(original, recipe.name, copy, self.kind))
             tasks.append(task)
@@ -179,7 +174,9 @@ def _chosen(recipe: Recipe, seed: int, used: set[str], model: str | None) -> Rec
     parts = [with_model(load_recipe(name), model) for name in recipe.one_of]
     if any(part.one_of for part in parts):
         raise InvalidValueError(f"Recipe {recipe.name} draws among recipes that draw among others. List those instead.")
-    left = [part for part in parts if part.draws or part.name not in used] or parts
+    left = [part for part in parts if part.draws or part.name not in used]
+    if not left:
+        raise InvalidValueError(f"Recipe {recipe.name} has nothing left to draw for another copy. Ask for fewer copies.")
     # A stream of its own: what the chosen recipe draws later does not depend on how many there were.
     return left[int(np.random.default_rng((seed, 1)).integers(len(left)))]
 

@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medsr.augmentation.datasets import PROVENANCE
+from medsr.augmentation.datasets import PROVENANCE, RECORD
 from medsr.augmentation.datasets.paths import inside, read_json, writable_folder
 from medsr.augmentation.planning import CohortPlan
 from medsr.errors import InputError, InvalidValueError, OutputError
 from medsr.io import Staging
 
-RECORD = "augmentation.json"
 PAGE = "report.html"
 _DRAFTS = ".medsr-"
 
@@ -75,8 +74,10 @@ def prepare_output(plan: CohortPlan, output: Path, spec: Mapping[str, Any]) -> N
 
 
 def record_text(plan: CohortPlan, spec: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """What the folder says of itself: source, options, result."""
-    return json.dumps({"source": plan.dataset.root, "options": dict(spec), **result}, indent=1) + "\n"
+    """What the folder says of itself: source, options, subjects, result."""
+    subjects = {placed.name: placed.subject for _, placed in plan.originals}
+    data = {"source": plan.dataset.root, "options": dict(spec), **result, "subjects": subjects}
+    return json.dumps(data, indent=1) + "\n"
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:

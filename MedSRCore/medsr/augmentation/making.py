@@ -86,7 +86,6 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
     drawn: Drawn | None = None
     warnings: list[str] = []
     for channel, path in enumerate(task.images):
-        progress.check()
         volume = read_volume(path)
         modality = task.modalities[channel]
         volume = volume.replace(modality=modality if modality in ("MR", "CT") else volume.modality)

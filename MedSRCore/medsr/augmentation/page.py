@@ -50,7 +50,7 @@ def render_page(
     parts = [
         f"<header><h1>{escape(title)}</h1>",
         f"<p>{len(dataset.real)} originals and {len(dataset.synthetic)} copies made by MedSR. "
-        f"{_count(len(flagged), 'copy', 'copies')} flagged, {_count(len(problems), 'problem', 'problems')}.</p>",
+        f"{len(flagged)} copies are flagged, {len(problems)} could not be made.</p>",
         *(f"<p>{escape(str(line))}</p>" for line in plan["lines"]),
         f'<p class="warning">{_DISCLAIMER}</p></header>',
         _problems(problems, warnings),
@@ -183,7 +183,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _footer() -> str:
     made = ", ".join(f"{name} {version}" for name, version in versions().items())
     return f"<footer><p>Made with {escape(made)}. {_DISCLAIMER}</p></footer>"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number or 'no'} {one if number == 1 else many}"

@@ -15,7 +15,7 @@ from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.checks import Checked, Refused, check_cases
 from medsr.augmentation.datasets import LAYOUTS, Layout
 from medsr.augmentation.making import is_complete
-from medsr.augmentation.recipes import load_recipe
+from medsr.augmentation.recipes import Recipe, load_recipe
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.tasks import Task
 from medsr.errors import InputError, InvalidValueError
@@ -77,6 +77,7 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
         InvalidValueError, UnknownNameError, ModelError: recipes that make no sense for any case.
     """
     recipes = [with_model(load_recipe(name), spec.model) for name in spec.recipes]
+    _check_repeats(recipes, spec.per_image)
     warnings = list(dataset.warnings)
     if dataset.synthetic:
         warnings.append(f"The source holds {len(dataset.synthetic)} copies that MedSR made; they are left out.")
@@ -151,6 +152,17 @@ def describe_plan(plan: CohortPlan) -> dict[str, Any]:
         "lines": lines,
         "warnings": list(plan.warnings),
     }
+
+
+def _check_repeats(recipes: Sequence[Recipe], per_image: int) -> None:
+    """Raise InvalidValueError when an image would get the same copy twice."""
+    turns = Counter(recipes[copy % len(recipes)].name for copy in range(per_image))
+    for recipe in recipes:
+        if not recipe.draws and turns[recipe.name] > 1:
+            raise InvalidValueError(
+                f"{recipe.name} draws nothing: {turns[recipe.name]} copies of an image would be equal. Ask for fewer "
+                "copies, or add a recipe that draws, such as degrade-sr."
+            )
 
 
 def _output_labels(dataset: Dataset, usable: Sequence[Checked], kind: str) -> tuple[dict[str, int], dict[int, int]]:

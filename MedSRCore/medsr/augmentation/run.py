@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from medsr.augmentation.cases import BACKGROUND, Case, Dataset
-from medsr.augmentation.datasets import read_dataset
-from medsr.augmentation.folder import PAGE, RECORD, check_output, prepare_output, record_text, write_texts
+from medsr.augmentation.datasets import RECORD, check_nnunet, read_dataset
+from medsr.augmentation.folder import PAGE, check_output, prepare_output, record_text, write_texts
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.originals import place_original
 from medsr.augmentation.page import render_page
@@ -76,6 +76,11 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
         with _executor(spec, plan, executor) as runner:
             results = _make_copies(plan, runner, progress)
         report.update(_finish(plan, results, options, spec.seed, progress))
+        if plan.format == "nnunet":
+            progress.stage("Checking as nnU-Net does")
+            report["nnunet_faults"] = check_nnunet(output, progress.section(_MADE, 1.0))
+            for fault in report["nnunet_faults"]:
+                progress.warn(f"nnU-Net would complain: {fault}")
     progress.at(1.0)
     report["seconds"] = round(time.perf_counter() - started, 2)
     return ResultEvent(str(output), report)

@@ -9,11 +9,23 @@ from pathlib import Path
 
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.datasets import bids, decathlon, nnunet, paired
-from medsr.augmentation.datasets.layout import PROVENANCE, SPLITS, Layout, Places
+from medsr.augmentation.datasets.layout import PROVENANCE, RECORD, SPLITS, Layout, Places
+from medsr.augmentation.datasets.nnunet_check import check_nnunet
 from medsr.augmentation.datasets.paths import read_json
 from medsr.errors import InputError, InputNotFoundError, InvalidValueError
 
-__all__ = ["PROVENANCE", "SPLITS", "LAYOUTS", "Layout", "Places", "copy_name", "read_dataset", "real_name"]
+__all__ = [
+    "LAYOUTS",
+    "PROVENANCE",
+    "RECORD",
+    "SPLITS",
+    "Layout",
+    "Places",
+    "check_nnunet",
+    "copy_name",
+    "read_dataset",
+    "real_name",
+]
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "decathlon": decathlon.DecathlonLayout,

@@ -14,6 +14,7 @@ from medsr.errors import InputError
 
 PROVENANCE = "provenance"
 SPLITS = "splits_final.json"
+RECORD = "augmentation.json"
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,25 @@ def label_names(data: object) -> dict[str, int]:
 
 
 def with_origin(cases: Sequence[Case], records: Path) -> tuple[Case, ...]:
-    """The cases, those that were made here marked as such, in the order of their names."""
+    """The cases in the order of their names, those that were made here marked as such.
+
+    In a set that was made here all cases get the subjects that the source gave them: formats such as nnU-Net's have no
+    place for them.
+    """
+    path = records / RECORD
+    record = read_json(path) if path.is_file() else {}
+    subjects = record.get("subjects") if isinstance(record, Mapping) else None
+    known: Mapping[str, Any] = subjects if isinstance(subjects, Mapping) else {}
     found = []
     for case in sorted(cases, key=lambda c: c.name):
         said = provenance_of(records / PROVENANCE, case.name)
-        if said:
-            recipe = said.get("recipe")
-            case = dataclasses.replace(
-                case,
-                subject=str(said.get("subject") or case.subject),
-                origin=str(said.get("case") or "unknown"),
-                recipe=str(recipe.get("name", "")) if isinstance(recipe, Mapping) else "",
-            )
+        recipe, origin = said.get("recipe"), str(said.get("case") or "unknown") if said else ""
+        case = dataclasses.replace(
+            case,
+            subject=str(known.get(origin or case.name) or said.get("subject") or case.subject),
+            origin=origin,
+            recipe=str(recipe.get("name", "")) if isinstance(recipe, Mapping) else "",
+        )
         found.append(case)
     return tuple(found)
 
