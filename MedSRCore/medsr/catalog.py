@@ -233,7 +233,7 @@ def _check(entry: CatalogEntry) -> None:
     demand(network["spatial_dims"] == entry.spatial_dims[0], "spatial_dims of model and network differ")
     demand(_is_number(network.get("weights", 0)), "the number of weights is no number")
     costs = [network["multiply_adds"], network["values"]] if entry.scales else []
-    demand(all(_is_number(v) and v > 0 for v in costs), "multiply_adds or values is no positive number")
+    demand(all(_is_number(v) and v >= 0 for v in costs), "multiply_adds or values is no number")
     demand(_is_modest(network.get("options", {})), "the network's options are no small numbers, texts or lists of them")
 
 

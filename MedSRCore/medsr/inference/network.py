@@ -156,7 +156,7 @@ class OwnFactorEnlarger(NetworkEnlarger):
         entry, dims = self._plan.entry, len(axes)
         scale = cast("int", self._plan.scale)
         network = cast("Enlarger", self._network)
-        bytes_each = BYTES_PER_FEATURE * float(entry.network["values"]) * scale**dims
+        bytes_each = BYTES_PER_FEATURE * max(float(entry.network["values"]), 1.0) * scale**dims
         tile_voxels = max(min(self._tile_bytes(), _LARGEST_TILE_BYTES[self._kind]) / bytes_each, 1.0)
 
         def enlarge(coarse: Array, progress: Report) -> Array:
