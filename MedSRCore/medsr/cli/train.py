@@ -44,13 +44,15 @@ _PACKAGES = ("torch", "monai", "lightning")
 _SMOKE = (
     "steps=4",
     "steps_per_epoch=2",
-    "validate_every=1",
+    "validate_every=2",
+    "validation_patches=4",
     "patch=32",
     "batch=1",
     "precision=32-true",
     "optimiser.warmup=1",
     "optimiser.cooldown=1",
     "warm_start=",
+    "adversary.pixel_steps=1",
 )
 _PHANTOM_SIZE = 72
 
@@ -73,6 +75,7 @@ def configure(parser: VerbParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output folder")
     parser.add_argument("--devices", metavar="N", default="1", help="devices that train in parallel; default: 1")
+    parser.add_argument("--nodes", metavar="N", default="1", help="machines, each started by torchrun; default: 1")
     parser.add_argument("--workers", metavar="N", default="0", help="processes that prepare examples; default: 0")
     parser.add_argument("--smoke", action="store_true", help="four steps on a phantom, to see that training works here")
 
@@ -82,8 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     from medsr.training.recipe import Recipe
 
     recipe = Recipe.load(find_recipe(arguments.recipe))
-    recipe = recipe.override([*(_SMOKE if arguments.smoke else ()), *arguments.settings])
+    recipe = recipe.override([*(_smoke_settings(recipe) if arguments.smoke else ()), *arguments.settings])
     devices = parse_whole("devices", arguments.devices, least=1)
+    nodes = parse_whole("nodes", arguments.nodes, least=1)
     workers = parse_whole("workers", arguments.workers)
     folder = Path(arguments.output)
     _check_output(folder, resume=arguments.resume)
@@ -99,8 +103,12 @@ def run(arguments: argparse.Namespace) -> int:
             data = Path(arguments.data)
             root = Path(arguments.root) if arguments.root else data.absolute().parent
             _check_data(data, root)
-        weights = _train(recipe, data, root, folder, resume=arguments.resume, workers=workers, devices=devices)
+        weights = _train(
+            recipe, data, root, folder, resume=arguments.resume, workers=workers, devices=devices, nodes=nodes
+        )
     say(f"Weights   {weights}")
+    if weights.with_name("bundle").is_dir():
+        say(f"Model     {weights.with_name('bundle')}     (medsr upscale --model takes this folder)")
     return 0
 
 
@@ -147,7 +155,26 @@ def _check_data(data: Path, root: Path) -> None:
         raise InputNotFoundError(f"There is no folder {str(root)!r}. Give the folder of the volumes with --root.")
 
 
-def _train(recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool, workers: int, devices: int) -> Path:
+def _smoke_settings(recipe: Recipe) -> list[str]:
+    """`_SMOKE`, and what makes the recipe's other networks small enough for half a minute on two cores."""
+    settings = list(_SMOKE)
+    if recipe.family != "refine":
+        # Batch normalisation wants more than one number per channel.
+        settings.append("batch=2")
+    if recipe.family != "refine" and recipe.network.spatial_dims == 3:
+        settings.append("patch=16")
+    if recipe.losses.features == "vgg19":
+        settings += ["losses.features=texture-net", "losses.features_options={}"]
+    if recipe.adversary.options.get("head") == "dense":
+        settings.append("adversary.options.patch=32")
+    if recipe.adversary.discriminator == "wavelet-unet":
+        settings.append("adversary.options.levels=3")
+    return settings
+
+
+def _train(
+    recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool, workers: int, devices: int, nodes: int
+) -> Path:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
@@ -160,7 +187,7 @@ def _train(recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool
     note(f"Recipe {recipe.name}: {recipe.steps} steps of {recipe.batch} patches; {str(folder)!r} gets a log.")
     try:
         folder.mkdir(exist_ok=True)
-        return train(recipe, data, root, folder, resume=resume, workers=workers, devices=devices)
+        return train(recipe, data, root, folder, resume=resume, workers=workers, devices=devices, nodes=nodes)
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns Ctrl-C into SystemExit.
         raise CancelledError("Stopped. The same command with --resume goes on from the last checkpoint.") from error

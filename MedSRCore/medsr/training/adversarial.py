@@ -53,7 +53,7 @@ class AdversarialModule(EnlargingModule):
             self.log_dict({"d_loss": loss.detach(), **answers}, on_step=False, on_epoch=True)
 
         self.toggle_optimizer(generators)
-        terms = self.content(enlarged, fine)
+        terms = self.content(enlarged, fine, perceptual=playing)
         if playing:
             with torch.no_grad():
                 real = self.discriminator(fine + noise)

@@ -34,12 +34,13 @@ class ContentLoss(nn.Module):
             self.features.eval()
         return self
 
-    def forward(self, enlarged: Tensor, fine: Tensor) -> dict[str, Tensor]:
+    def forward(self, enlarged: Tensor, fine: Tensor, *, perceptual: bool = True) -> dict[str, Tensor]:
         """The weighted terms of one batch by name; only those with a weight.
 
         Args:
             enlarged: ``(B, C, *size)`` from the network.
             fine: the truth, same shape.
+            perceptual: False leaves the perceptual term away.
         """
         recipe = self.recipe
         terms = {}
@@ -49,7 +50,7 @@ class ContentLoss(nn.Module):
             terms["mse"] = recipe.mse * mean_squared_error(enlarged, fine)
         if recipe.structural:
             terms["structural"] = recipe.structural * structural_dissimilarity(enlarged, fine)
-        if self.features is not None:
+        if self.features is not None and perceptual:
             seen, wanted = (feature_maps(self.features, image) for image in (enlarged, fine))
             terms["perceptual"] = recipe.perceptual * feature_distance(seen, wanted, recipe.feature_distance)
         return terms

@@ -24,8 +24,7 @@ from medsr.training.volumes import TrainingVolume, load_volumes
 Example = dict[str, torch.Tensor]
 Source = TypeVar("Source")
 
-VALIDATION_EXAMPLES = 24
-VALIDATION_BATCH = 4
+_VALIDATION_BATCH = 4
 _VALIDATION_SEED = 7919
 
 
@@ -75,9 +74,9 @@ class NumberedData(LightningDataModule, Generic[Source]):
     def val_dataloader(self) -> DataLoader[Example]:
         """The same examples every time."""
         data = self.examples(
-            self.sources["validation"], VALIDATION_BATCH, 0, VALIDATION_EXAMPLES, _VALIDATION_SEED
+            self.sources["validation"], _VALIDATION_BATCH, 0, self.recipe.validation_patches, _VALIDATION_SEED
         )
-        return DataLoader(data, VALIDATION_BATCH)
+        return DataLoader(data, _VALIDATION_BATCH)
 
 
 class RefiningData(NumberedData[TrainingVolume]):

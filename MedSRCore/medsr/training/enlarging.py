@@ -39,7 +39,7 @@ class EnlargingModule(LightningModule):
     @property
     def step(self) -> int:
         """Training steps so far, whatever the number of optimisers."""
-        return self.trainer.fit_loop.epoch_loop.total_batch_idx
+        return self.trainer.fit_loop.epoch_loop.total_batch_idx + 1
 
     def enlarge(self, batch: Batch) -> Tensor:
         """The network's answer to the coarse patches, float32."""

@@ -50,6 +50,7 @@ class Recipe:
     steps: int = field(default=10000, metadata=doc("optimiser steps in all"))
     steps_per_epoch: int = field(default=100, metadata=doc("steps between checkpoints"))
     validate_every: int = field(default=5, metadata=doc("epochs between validations"))
+    validation_patches: int = field(default=24, metadata=doc("patches of a validation, always the same"))
     precision: str = field(default="bf16-mixed", metadata=doc("Lightning precision"))
     seed: int = field(default=1, metadata=doc("seed of everything random"))
     warm_start: str = field(
@@ -64,8 +65,8 @@ class Recipe:
             raise InvalidValueError(f"modality must be 'MR' or 'CT', got {self.modality!r}.")
         if self.patch % 2 or self.patch < 16:
             raise InvalidValueError(f"patch must be even and at least 16, got {self.patch}.")
-        if min(self.batch, self.steps, self.steps_per_epoch) < 1:
-            raise InvalidValueError("batch, steps and steps_per_epoch must be at least 1.")
+        if min(self.batch, self.steps, self.steps_per_epoch, self.validation_patches) < 1:
+            raise InvalidValueError("batch, steps, steps_per_epoch and validation_patches must be at least 1.")
         if self.adversary.every < 1:
             raise InvalidValueError(f"adversary.every must be at least 1, got {self.adversary.every}.")
 

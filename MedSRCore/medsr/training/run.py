@@ -16,6 +16,7 @@ from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_discriminator, build_features, build_network
 from medsr.training.adversarial import AdversarialModule
+from medsr.training.bundling import bundle_from_training
 from medsr.training.content import ContentLoss
 from medsr.training.data import EnlargingData, RefiningData
 from medsr.training.enlarging import EnlargingModule
@@ -37,7 +38,7 @@ def train(
     devices: int = 1,
     nodes: int = 1,
 ) -> Path:
-    """Train a recipe and return the file of averaged weights (``weights.pt`` in `folder`).
+    """Train a recipe and return the file of averaged weights (``weights.pt`` in `folder`, beside ``bundle``).
 
     Args:
         recipe: what to train.
@@ -105,9 +106,12 @@ def train(
         ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
     )
     weights = folder / "weights.pt"
+    if not trainer.is_global_zero:
+        return weights
     temporary = weights.with_suffix(".partial")
     torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, temporary)
     temporary.replace(weights)
+    bundle_from_training(folder, recipe)
     return weights
 
 

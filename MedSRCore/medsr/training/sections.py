@@ -103,8 +103,9 @@ class LossRecipe:
     perceptual: float = field(
         default=0.0,
         metadata=doc(
-            "feature distance. 0.006 for VGG19 (Ledig et al. 2017: features / 12.75); 0.01 for the third player "
-            "(threeplayerGANSR and DISGAN scripts; MRSRGAN and srgan_three swap it with the pixel weight: 1 and 0.01)"
+            "feature distance. 1 for VGG19, whose features come divided by 12.75 (Ledig et al. 2017; 0.006 where they are "
+            "not); 0.01 for the third player (scripts of threeplayerGANSR and DISGAN; MRSRGAN and srgan_three swap it "
+            "with the pixel weight: 1 and 0.01)"
         ),
     )
     features: str = field(default="texture-net", metadata=doc("name in the registry of feature networks"))
@@ -135,7 +136,11 @@ class AdversaryRecipe:
     learning_rate: float = field(default=1e-4, metadata=doc("peak rate of its Adam; 1e-4 in all sources"))
     every: int = field(default=1, metadata=doc("it learns at every n-th step; 5 in one variant of MRSRGAN"))
     pixel_steps: int = field(
-        default=0, metadata=doc("steps at the start without it (an epoch in MRSRGAN; SRGAN warm starts instead)")
+        default=0,
+        metadata=doc(
+            "steps at the start with the pixel and structural terms alone (the first epoch in MRSRGAN; SRGAN starts "
+            "from the weights of SRResNet instead)"
+        ),
     )
     instance_noise: float = field(
         default=0.0,
