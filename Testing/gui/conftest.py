@@ -97,3 +97,30 @@ def make_volume(module):
 @pytest.fixture
 def a_volume(make_volume):
     return make_volume()
+
+
+@pytest.fixture
+def make_segmentation(module):
+    """Make a segmentation of one box that was drawn on a volume."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    def make(volume, name="Structures", segments=("Tumour",)):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        columns, rows, slices = volume.GetImageData().GetDimensions()
+        for number, segment in enumerate(segments):
+            mask = np.zeros((slices, rows, columns), np.uint8)
+            start = columns // 4 + number
+            mask[slices // 4 : -slices // 4, rows // 4 : -rows // 4, start : start + columns // 3] = 1
+            image = slicer.vtkOrientedImageData()
+            image.SetDimensions(columns, rows, slices)
+            image.GetPointData().SetScalars(numpy_to_vtk(mask.ravel(), deep=1))
+            matrix = vtk.vtkMatrix4x4()
+            volume.GetIJKToRASMatrix(matrix)
+            image.SetImageToWorldMatrix(matrix)
+            node.AddSegmentFromBinaryLabelmapRepresentation(image, segment)
+        return node
+
+    return make

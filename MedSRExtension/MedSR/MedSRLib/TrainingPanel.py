@@ -100,10 +100,10 @@ class TrainingPanel:
         volume = self._parameters.trainingVolume
         if volume is None or volume.GetID() == self._suggestedFor:
             return
-        self._suggestedFor = volume.GetID()
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
         for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
             if node.GetNodeReference(role) is volume:
+                self._suggestedFor = volume.GetID()
                 self._parameters.trainingSegmentation = node
                 return
 
