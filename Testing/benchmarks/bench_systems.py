@@ -52,7 +52,7 @@ class Part:
     models: dict[str, tuple[str, ...]]
 
 
-SLAB = (256, 256, 16)
+SLAB = (192, 192, 12)
 PARTS = {
     "bicubic": Part(
         ("MR", "CT", "photo"), SLAB,
@@ -68,7 +68,7 @@ PARTS = {
     "kspace": Part(("MR", "CT"), (96, 96, 96), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
     "profile3d": Part(("MR", "CT"), (96, 96, 96), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
 }  # fmt: skip
-PHOTO_CROP = (704, 704, 1)
+PHOTO_CROP = (384, 384, 1)
 
 
 def measure(part: Part, data: Path, output: Path, name: str, only: list[str]) -> None:

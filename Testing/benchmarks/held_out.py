@@ -15,16 +15,22 @@ from medsr.volume import Volume
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One image: its name in tables, group, file, and how often photographs are halved first.
+    """One image.
 
-    Large photographs are blurred by their lens and their JPEG at full size; halved (mean of 2 x 2 pixels) they are
-    sharp, and the fundus has about the size of the STARE images.
+    Attributes:
+        name: in tables.
+        group: "MR", "CT" or "photo".
+        file: below the folder of the data.
+        halved: shrink by means of 2 x 2 pixels first. Large photographs are blurred by their lens and JPEG at full
+            size; halved they are sharp, and the fundus has about the size of the STARE images.
+        whole: never crop, so that the fundus keeps its field of view.
     """
 
     name: str
     group: str
     file: str
     halved: bool = False
+    whole: bool = False
 
     def read(self, folder: Path) -> Volume:
         """The image in float32; a colour photograph whose colours are equal becomes grey."""
@@ -47,7 +53,7 @@ IMAGES = (
     HeldOut("FLAIR niivue", "MR", "mr/mr_flair_niivue_1mm.nii.gz"),
     HeldOut("T1fs breast p3", "MR", "mr/mr_t1fs_breast_p3.nii.gz"),
     HeldOut("CT thorax", "CT", "ct/ct_thorax_totalseg_1p5.nii.gz"),
-    HeldOut("fundus", "photo", "photo/fundus_skimage_retina.jpg", halved=True),
+    HeldOut("fundus", "photo", "photo/fundus_skimage_retina.jpg", halved=True, whole=True),
     HeldOut("skin ISIC 0014635", "photo", "photo/derm_ISIC_0014635.jpg", halved=True),
     HeldOut("breast ultrasound p3", "photo", "photo/us_breast_p3.png"),
     HeldOut("chest X-ray", "photo", "photo/cxr_nih_00027426_000.png"),
@@ -69,7 +75,9 @@ class HeldOutVolumes(Mapping[str, Volume]):
         self._images = {image.name: image for image in IMAGES if image.group in groups}
 
     def __getitem__(self, name: str) -> Volume:
-        return central_crop(self._images[name].read(self._folder), self._crop)
+        image = self._images[name]
+        volume = image.read(self._folder)
+        return volume if image.whole else central_crop(volume, self._crop)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._images)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +26,16 @@ from medsr.evaluation.rows import BICUBIC, EvaluationTable
 from medsr.evaluation.run import evaluate
 from medsr.evaluation.statistics import gain, means
 from medsr.evaluation.tables import format_gain, format_value, from_json, markdown_table, to_json
-from medsr.training.bundling import bundle_from_training
+from medsr.training.bundling import write_bundle
+from medsr.training.model_card import Card
 from medsr.training.recipe import Recipe
 from medsr.training.run import train
 from medsr.training.sections import AdversaryRecipe, LossRecipe, NetworkRecipe, OptimiserRecipe
+from medsr.volume import Volume
 
 SCALES = (2, 3, 4, 8)
+LEARNED_FROM = ("sub01", "sub60", "flair_openms_p19", "adi", "ISIC_0010459", "ISIC_0012126", "us_breast", "cxr")
+"""Parts of the names of the images of `images.data.json` that are learned from: few, to be read quickly."""
 CROPS = {"MR": (192, 192, 8), "CT": (112, 120, 8), "photo": (384, 384, 1)}
 FUSION = LossRecipe(l1=1.0, mse=1.0, perceptual=0.006, adversarial=5e-3, relativistic="full")
 
@@ -46,6 +52,13 @@ class Study:
 
     def __init__(self, data: Path, output: Path, steps: int, seeds: int) -> None:
         self.data, self.output, self.steps, self.seeds = data, output, steps, seeds
+        self.images: dict[str, Volume] = {}
+        for group, crop in CROPS.items():
+            self.images |= HeldOutVolumes(data, [group], crop)
+        self.list = output / "few.data.json"
+        whole = json.loads((RECIPES / "images.data.json").read_text(encoding="utf-8"))
+        few = [entry for entry in whole["train"] if any(part in entry["file"] for part in LEARNED_FROM)]
+        self.list.write_text(json.dumps({"train": few, "validation": whole["validation"][:1]}), encoding="utf-8")
 
     def gates(self) -> list[str]:
         """Improved squeeze-and-excitation against the plain one against none."""
@@ -119,17 +132,16 @@ class Study:
         if not (bundle / "configs" / "metadata.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
             recipe = dataclasses.replace(recipe, name=name, seed=seed)
-            train(recipe, RECIPES / "images.data.json", self.data, folder)
-            bundle_from_training(folder, recipe)
+            weights = train(recipe, self.list, self.data, folder)
+            card = dataclasses.replace(Card.of_training(recipe), modalities=("MR", "CT"))
+            write_bundle(bundle, recipe, weights, card, name=name)
             note(f"trained {folder.name}")
         return bundle
 
     def _judge(self, model: Path | str, name: str, seed: int, scales: Sequence[int]) -> EvaluationTable:
         """Rows of one network, which stands under `name`, its seed in the case."""
         cases = [CASES[f"bicubic{scale}"] for scale in scales]
-        table = EvaluationTable()
-        for group, crop in CROPS.items():
-            table += evaluate(HeldOutVolumes(self.data, [group], crop), [str(model)], cases)
+        table = evaluate(self.images, [str(model)], cases)
         for row in table.failures:
             note(f"{row.model} failed on {row.volume}, {row.case}: {row.error}")
         return EvaluationTable(
@@ -168,10 +180,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=parts, choices=parts)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--page", type=Path)
     arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     study = Study(arguments.data, arguments.output, arguments.steps, arguments.seeds)
     for part in arguments.only:
         write_between(arguments.page, f"ablation-{part}", getattr(study, part)())

@@ -29,27 +29,28 @@ EXAMPLES = """examples:
   medsr evaluate ct.nii.gz --cases "scale=1,1,5;width=5;profile=box" --output results"""
 
 FILES = ("table.csv", "table.json", "table.md", "index.html")
-_ORACLE = "tikhonov-oracle"
+_ORACLE, _BICUBIC = "tikhonov-oracle", "bicubic"
 _SHARED = ("modality", "mode", "device", "memory", "consistency", "not_labels")
 
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="fine volumes: the truth")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="fine volumes or images: the truth")
     parser.add_argument(
         "--models",
         metavar="NAME",
         nargs="+",
         default=["linear", "bspline", "tikhonov", "auto"],
-        help=f"names from `medsr models`, auto, or {_ORACLE} (its weight chosen on the truth); "
-        "default: linear bspline tikhonov auto",
+        help=f"names from `medsr models`, folders of bundles, auto, {_BICUBIC}, or {_ORACLE} (its weight chosen on the "
+        "truth); default: linear bspline tikhonov auto",
     )
     parser.add_argument(
         "--cases",
         metavar="CASE",
         nargs="+",
         default=["iso2", "z4"],
-        help="iso2 z3 z4 z6gap z5box x3, or scale=1,1,4;width=4;profile=gaussian;noise=0.02; default: iso2 z4",
+        help="iso2 z3 z4 z6gap z5box x3 xy4 bicubic2 bicubic3 bicubic4 bicubic8 bicubic16 kspace2, or "
+        "scale=1,1,4;width=4;profile=gaussian;noise=0.02, or scale=4,4,1;downscaling=area; default: iso2 z4",
     )
     parser.add_argument("--noise", metavar="FRACTION", help="Rician noise / 99th percentile, for every case")
     parser.add_argument("--misstate", metavar="FACTOR", default="1", help="tell the models a wrong profile width")
@@ -150,11 +151,11 @@ class VolumeFiles(Mapping[str, "Volume"]):
 
 
 def _check_models(texts: Sequence[str]) -> list[str]:
-    """Model names, which may also be separated by commas, each of them known."""
+    """Model names, which may also be separated by commas, each of them known or a folder."""
     names = list(dict.fromkeys(name for text in texts for name in text.split(",") if name))
-    known = [*load_catalog(), "auto", _ORACLE]
+    known = [*load_catalog(), "auto", _BICUBIC, _ORACLE]
     for name in names:
-        if name not in known:
+        if name not in known and not Path(name).is_dir():
             raise unknown_name("model", name, known)
     return names
 
