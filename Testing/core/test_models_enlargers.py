@@ -390,3 +390,43 @@ def test_cubic_reach_is_that_of_the_interpolation(scale, fine_reach):
     seen = torch.nonzero(gradient.abs().amax((0, 1, 3)))[:, 0] - 15
     reach = cubic_reach(fine_reach, scale)
     assert (int(seen.min()), int(seen.max())) == (-reach, reach)
+
+
+# The page about them.
+
+
+def table_of_sizes():
+    from pathlib import Path
+
+    page = Path(__file__).parents[2] / "docs" / "explanation" / "systems.md"
+    rows = page.read_text(encoding="utf-8").partition("## Sizes")[2].partition("\n## ")[0].splitlines()
+    cells = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in rows if row.startswith("| `")]
+    assert len(cells) == 8
+    return cells
+
+
+def multiplications(network, coarse):
+    """Of all convolutions, per value of the result."""
+    done = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
+            module.register_forward_hook(lambda layer, _, out: done.append(out.numel() * layer.weight[0].numel()))
+    with torch.no_grad():
+        fine = network(coarse)
+    return sum(done) / (fine.numel() / network.channels)
+
+
+@pytest.mark.parametrize("row", table_of_sizes(), ids=lambda row: row[0])
+def test_the_page_states_the_size_of_the_full_recipes(row):
+    from importlib.resources import files
+
+    from medsr.training.recipe import Recipe
+
+    name, generator, dims, channels, parameters, halo, cost = row
+    recipe = Recipe.load(files("medsr") / "training" / "recipes" / f"{name}.json").network
+    network = build_network(recipe.architecture, recipe.spatial_dims, recipe.options).eval()
+    assert (recipe.architecture, str(recipe.spatial_dims), str(network.channels)) == (generator, dims, channels)
+    assert f"{count(network):,}" == parameters
+    assert str(network.halo) == halo
+    coarse = torch.rand(1, network.channels, *[6] * network.spatial_dims)
+    assert multiplications(network, coarse) == pytest.approx(float(cost.replace(",", "")), rel=0.02)
