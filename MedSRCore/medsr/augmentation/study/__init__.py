@@ -1,0 +1,1 @@
+"""Does it help? Segmentation networks trained with and without the copies, and what the difference is."""

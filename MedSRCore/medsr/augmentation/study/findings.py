@@ -1,0 +1,130 @@
+"""From scores to statements: differences between arms, with the uncertainty of subjects and of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.augmentation.study.design import REAL, SYNTHETIC, StudyDesign
+from medsr.augmentation.study.results import ON_COPIES, Row
+from medsr.augmentation.study.scores import SCORES
+from medsr.evaluation.statistics import CONFIDENCE, RESAMPLES, Gain
+
+Cells = Mapping[tuple[int, int], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """By how much an arm is better than another, for one metric and training-set size.
+
+    Attributes:
+        size: number of training subjects, 0 for all.
+        arm: what is judged.
+        baseline: what it is compared with.
+        metric: a name of SCORES.
+        structure: its name, or "" for the mean over structures.
+        gain: positive is better, also where a low figure is good; None where no run can be compared.
+        trainings: pairs of networks that were compared.
+    """
+
+    size: int
+    arm: str
+    baseline: str
+    metric: str
+    structure: str
+    gain: Gain | None
+    trainings: int
+
+
+def find_all(rows: Sequence[Row], design: StudyDesign) -> list[Finding]:
+    """Every arm against the real images, and the copies of the training set against every control.
+
+    Networks that were tested on copies, too, are compared with the one of real images tested on real images.
+    """
+    pairs = [(arm.name, REAL) for arm in design.arms if arm.extra]
+    controls = [arm.name for arm in design.arms if arm.extra not in ("", SYNTHETIC)]
+    pairs += [(arm.name, name) for arm in design.arms if arm.extra == SYNTHETIC for name in controls]
+    tested = {row.arm for row in rows}
+    on_copies = [arm.name + ON_COPIES for arm in design.arms if arm.name + ON_COPIES in tested]
+    pairs += [(name, REAL) for name in on_copies]
+    pairs += [(on_copies[0], name) for name in on_copies[1:]]
+    structures = ["", *dict.fromkeys(row.structure for row in rows)]
+    return [
+        compare(rows, size, arm, baseline, metric, structure)
+        for size in design.sizes
+        for metric in SCORES
+        for structure in structures
+        for arm, baseline in pairs
+    ]
+
+
+def compare(
+    rows: Sequence[Row], size: int, arm: str, baseline: str, metric: str, structure: str = "", seed: int = 0
+) -> Finding:
+    """Paired difference of two arms with a percentile bootstrap interval.
+
+    Networks are compared that share fold and seed, and so training subjects, first weights and test images. What is
+    uncertain is which subjects were tested and how the trainings turned out. Both are resampled: within each fold the
+    seeds and the subjects are drawn with replacement, independently (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993; for two crossed factors Owen 2007, The pigeonhole bootstrap). Resampling the subjects alone would
+    take the luck of a few trainings for an effect.
+
+    Args:
+        rows: of all runs.
+        size: of the training sets.
+        arm: what is judged.
+        baseline: what it is compared with.
+        metric: a name of SCORES.
+        structure: one of them, or "" for the mean over structures.
+        seed: of the resampling.
+    """
+    ours = _cells(rows, size, arm, metric, structure)
+    theirs = _cells(rows, size, baseline, metric, structure)
+    blocks = []
+    trainings = 0
+    for fold in sorted({fold for fold, _ in ours}):
+        seeds = [s for f, s in sorted(ours) if f == fold and (f, s) in theirs]
+        pairs = [(ours[fold, s], theirs[fold, s]) for s in seeds]
+        subjects = sorted(set.intersection(*(set(a) & set(b) for a, b in pairs))) if pairs else []
+        if subjects:
+            trainings += len(seeds)
+            blocks.append(np.array([[SCORES[metric].gain(a[s], b[s]) for s in subjects] for a, b in pairs]))
+    return Finding(size, arm, baseline, metric, structure, _bootstrap(blocks, seed), trainings)
+
+
+def mean_score(rows: Sequence[Row], size: int, arm: str, metric: str, structure: str = "") -> float | None:
+    """Mean over subjects and seeds; None where there is no run."""
+    cells = _cells(rows, size, arm, metric, structure)
+    values = [value for found in cells.values() for value in found.values()]
+    return float(np.mean(values)) if values else None
+
+
+def _cells(rows: Sequence[Row], size: int, arm: str, metric: str, structure: str) -> Cells:
+    """(fold, seed) -> subject -> mean over structures and cases."""
+    collected: dict[tuple[int, int], dict[str, list[float]]] = {}
+    for row in rows:
+        if row.size == size and row.arm == arm and structure in ("", row.structure):
+            cell = collected.setdefault((row.fold, row.seed), {})
+            cell.setdefault(row.subject, []).append(float(getattr(row, metric)))
+    return {key: {s: float(np.mean(v)) for s, v in cell.items()} for key, cell in collected.items()}
+
+
+def _bootstrap(blocks: Sequence[NDArray[np.float64]], seed: int) -> Gain | None:
+    """Mean and interval of blocks ``(seeds, subjects)``, each of which is resampled along both axes."""
+    if not blocks:
+        return None
+    subjects = sum(block.shape[1] for block in blocks)
+    mean = sum(float(block.mean(axis=0).sum()) for block in blocks) / subjects
+    if subjects < 2:
+        return Gain(mean, None, None, subjects)
+    rng = np.random.default_rng(seed)
+    drawn = np.zeros(RESAMPLES)
+    for block in blocks:
+        rows, columns = (rng.multinomial(n, [1 / n] * n, size=RESAMPLES) / n for n in block.shape)
+        drawn += np.einsum("rs,sn,rn->r", rows, block, columns) * block.shape[1] / subjects
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Gain(mean, float(low), float(high), subjects)
