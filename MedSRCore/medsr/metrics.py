@@ -40,6 +40,7 @@ _LOG_SIGMA = 1.5
 _LOG_RADIUS = 6  # scipy cuts the Gaussian at 4 sigma
 _SLAB_VOXELS = 4_000_000
 _FOREGROUND = 0.05
+_CLOSED = 2
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,13 @@ def data_range(reference: Array) -> float:
 def foreground_mask(reference: Array) -> Mask:
     """The object: voxels 5 % of the range above the minimum, gaps closed (two voxels) and holes filled.
 
-    Axes of one voxel are dropped before (a slice is seen in 2D): closing would leave nothing of them.
+    Along an axis of fewer than 5 voxels nothing is closed or filled: closing would leave nothing of a slice or two.
     """
     threshold = float(reference.min()) + _FOREGROUND * data_range(reference)
-    closed = ndi.binary_closing(np.squeeze(reference) > threshold, iterations=2)
-    return np.asarray(ndi.binary_fill_holes(closed), dtype=bool).reshape(reference.shape)
+    cross = ndi.generate_binary_structure(reference.ndim, 1)
+    cross = cross[tuple(slice(1, 2) if n <= 2 * _CLOSED else slice(None) for n in reference.shape)]
+    closed = ndi.binary_closing(reference > threshold, cross, iterations=_CLOSED)
+    return np.asarray(ndi.binary_fill_holes(closed, cross), dtype=bool)
 
 
 def psnr(result: Array, reference: Array, *, mask: Mask | None = None, span: float | None = None) -> float:

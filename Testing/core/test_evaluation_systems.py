@@ -167,9 +167,12 @@ def test_the_distance_has_a_column_only_where_it_was_asked_for(a_cautious_table)
     assert from_json(to_json(table)).rows[0].perceptual_distance == 0.25
 
 
-def test_a_single_slice_has_a_foreground():
-    picture = a_picture((1, 40, 48)).array
-    np.testing.assert_array_equal(metrics.foreground_mask(picture)[0], picture[0] > 0)
+@pytest.mark.parametrize("slices", [1, 4])
+def test_few_slices_have_a_foreground_without_holes(slices):
+    picture = a_picture((slices, 40, 48)).array
+    inside = picture > 0
+    picture[:, 18:24, 20:28] = 0
+    np.testing.assert_array_equal(metrics.foreground_mask(picture), inside)
 
 
 def test_models_without_a_row_for_a_case_have_no_line():
