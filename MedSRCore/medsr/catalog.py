@@ -28,7 +28,7 @@ PERCEPTUAL = "perceptual: may invent detail"
 _LARGEST_METADATA = 1_000_000
 _LARGEST_WEIGHTS = 4_000_000_000
 _LARGEST_SCALE = 64
-_LARGEST_OPTION = 65536
+_LARGEST_OPTION = 4096
 """Sizes and counts in a network's options; a larger one can only be meant to exhaust the memory."""
 
 
