@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     CTImageStorage,
@@ -18,6 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
     generate_uid,
 )
+from scipy import ndimage
 
 from medsr.geometry import Geometry
 from medsr.volume import Volume
@@ -166,3 +169,44 @@ def io_edit_dicom() -> Callable[..., None]:
         dataset.save_as(path)
 
     return edit
+
+
+def _labelled(number: int, shape: tuple[int, int, int] = (10, 18, 20)) -> tuple[np.ndarray, np.ndarray]:
+    """Image and label map: two touching structures in smooth noise."""
+    rng = np.random.default_rng(number)
+    z, y, x = np.indices(shape)
+    centre = np.array(shape) / 2 + rng.uniform(-1, 1, 3)
+    inside = ((z - centre[0]) / 3) ** 2 + ((y - centre[1]) / 5) ** 2 + ((x - centre[2]) / 6) ** 2 < 1
+    label = np.where(inside, np.where(x < centre[2], 1, 2), 0).astype(np.uint8)
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape), 1.0)
+    return (noise / noise.std() * 60 + 400 + 150 * label).astype(np.int16), label
+
+
+@pytest.fixture
+def a_set(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a Decathlon training set and returns its dataset.json."""
+
+    def write(count: int = 3, name: str = "set", spoil: Callable[[Path, dict], None] | None = None) -> Path:
+        root = tmp_path / name
+        entries = []
+        for number in range(count):
+            image, label = _labelled(number)
+            for folder, array in (("imagesTr", image), ("labelsTr", label)):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                picture = sitk.GetImageFromArray(array)
+                picture.SetSpacing((1.0, 1.0, 2.0))
+                sitk.WriteImage(picture, str(root / folder / f"case_{number}.nii.gz"))
+            entries.append({"image": f"./imagesTr/case_{number}.nii.gz", "label": f"./labelsTr/case_{number}.nii.gz"})
+        data = {
+            "name": "phantoms",
+            "licence": "CC0",
+            "labels": {"0": "background", "1": "left", "2": "right"},
+            "modality": {"0": "MRI"},
+            "training": entries,
+        }
+        if spoil:
+            spoil(root, data)
+        (root / "dataset.json").write_text(json.dumps(data))
+        return root / "dataset.json"
+
+    return write

@@ -71,7 +71,7 @@ class TaskBuilder:
         tasks, size, used = [], 0, set[str]()
         for copy in range(1, self.spec.per_image + 1):
             seed = seed_of(self.spec.seed, case.name, copy)
-            recipe = _chosen(recipes[(copy - 1) % len(recipes)], seed, used, self.spec.model)
+            recipe = _chosen(recipes[(copy - 1) % len(recipes)], copy, seed, used, self.spec.model)
             used.add(recipe.name)
             task, voxels = self._task(found, recipe, copy, seed, copy_name(original, recipe.name, copy, self.kind))
             tasks.append(task)
@@ -125,10 +125,15 @@ class TaskBuilder:
 
 
 def common_ending(usable: Sequence[Checked], kind: str) -> str | None:
-    """The one extension of nnU-Net's files: that of the images where all agree and nnU-Net reads it."""
+    """The one extension of nnU-Net's files: that of the images where all agree and nnU-Net reads it.
+
+    BIDS, which holds NIfTI only, has one where volumes come as something else.
+    """
+    endings = {_lossless_ending(found) for found in usable}
+    if kind == "bids" and not endings <= {".nii", ".nii.gz"} and not any(found.planar for found in usable):
+        return ".nii.gz"
     if kind != "nnunet":
         return None
-    endings = {_lossless_ending(found) for found in usable}
     accepted = (".png",) if all(found.planar for found in usable) else _NNUNET_VOLUMES
     return endings.pop() if len(endings) == 1 and endings <= set(accepted) else accepted[0]
 
@@ -167,7 +172,7 @@ def with_model(recipe: Recipe, model: str | None) -> Recipe:
     return changed
 
 
-def _chosen(recipe: Recipe, seed: int, used: set[str], model: str | None) -> Recipe:
+def _chosen(recipe: Recipe, copy: int, seed: int, used: set[str], model: str | None) -> Recipe:
     """What a recipe of several draws: one of them that is not made already, if it is always the same."""
     if not recipe.one_of:
         return recipe
@@ -176,7 +181,7 @@ def _chosen(recipe: Recipe, seed: int, used: set[str], model: str | None) -> Rec
         raise InvalidValueError(f"Recipe {recipe.name} draws among recipes that draw among others. List those instead.")
     left = [part for part in parts if part.draws or part.name not in used]
     if not left:
-        raise InvalidValueError(f"Recipe {recipe.name} has nothing left to draw for another copy. Ask for fewer copies.")
+        raise InvalidValueError(f"Recipe {recipe.name} has nothing left to draw for copy {copy}. Ask for fewer copies.")
     # A stream of its own: what the chosen recipe draws later does not depend on how many there were.
     return left[int(np.random.default_rng((seed, 1)).integers(len(left)))]
 

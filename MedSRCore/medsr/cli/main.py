@@ -69,11 +69,13 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     if not arguments:
         raise InvalidValueError("A command is missing, for example: medsr upscale IN OUT. Try `medsr --help`.")
-    name, *rest = arguments
+    # A verb may have two words.
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    name, rest = " ".join(arguments[:words]), arguments[words:]
     if name not in VERBS:
         raise unknown_name("command", name, VERBS)
     # The verb of the same name is a module with `configure(parser)` and `run(options)`.
-    verb: Any = import_module(f"medsr.cli.{name}")
+    verb: Any = import_module(f"medsr.cli.{name.replace(' ', '_')}")
     parser = VerbParser(prog=f"medsr {name}", description=verb.__doc__, epilog=verb.EXAMPLES)
     verb.configure(parser)
     parser.add_argument("--debug", action="store_true", help="on an error, show the traceback as well")

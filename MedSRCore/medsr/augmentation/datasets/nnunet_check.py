@@ -1,11 +1,11 @@
 """nnU-Net's own look at a raw folder, replayed, so that it fails here and not after a night in a queue.
 
-The rules are those of nnU-Net v2 (``verify_dataset_integrity`` and ``LabelManager``, version 2.6), read there and written
-anew.
+The rules are those of nnU-Net v2 (``verify_dataset_integrity`` and ``LabelManager``), read there and written anew.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -64,7 +64,7 @@ def _labels(labels: object) -> tuple[set[int], list[str]]:
         if labels["ignore"] != max(values, default=-1) + 1:
             faults.append("The label 'ignore' must have the highest value.")
         values.append(int(labels["ignore"]))
-    if any(b - a != 1 for a, b in zip(values, values[1:], strict=False)):
+    if any(b - a != 1 for a, b in itertools.pairwise(values)):
         faults.append(f"Label values must follow one another without a gap, got {values}.")
     return set(values), faults
 
