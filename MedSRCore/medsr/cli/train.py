@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             recipe, data, root, folder, resume=arguments.resume, workers=workers, devices=devices, nodes=nodes
         )
     say(f"Weights   {weights}")
-    if weights.with_name("bundle").is_dir():
+    if recipe.family != "features":
         say(f"Model     {weights.with_name('bundle')}     (medsr upscale --model takes this folder)")
     return 0
 

@@ -78,7 +78,7 @@ def write_bundle(
     _write_json(folder / "configs" / "inference.json", _inference(recipe, network))
     _write_json(folder / "docs" / "recipe.json", recipe.to_dict())
     shutil.copyfile(LICENCE_FILE, folder / "LICENSE")
-    steps = "" if log is None else _join_logs(log, folder / "docs" / "training-log.csv")
+    steps = "" if log is None else join_logs(log, folder / "docs" / "training-log.csv")
     (folder / "docs" / "README.md").write_text(readme(name, recipe, card, network, steps), encoding="utf-8")
     return folder
 
@@ -183,7 +183,7 @@ def _inference(recipe: Recipe, network: nn.Module) -> Mapping[str, Any]:
     }
 
 
-def _join_logs(folder: Path, target: Path) -> str:
+def join_logs(folder: Path, target: Path) -> str:
     """Write all parts of a training's log as one CSV; return how many steps it tells of."""
     rows: list[dict[str, str]] = []
     for part in sorted(folder.glob("part-*/metrics.csv")):

@@ -19,10 +19,44 @@ from medsr.training.recipe import Recipe
 
 Array = NDArray[np.float32]
 
-_MARGIN_SAMPLES = 4
+_MARGIN_SAMPLES = 3
 """Coarse voxels around a patch that are made and then cut away, so that a patch has no borders of its own."""
 
+_MARGIN_SAMPLES_KSPACE = 8
+"""For truncation of the spectrum, which takes the patch as periodic: what rings from its borders fades slowly."""
+
 _TRIES = 4
+
+
+class FinePatches:
+    """Random crops of images in a random orientation and contrast, with something in them.
+
+    Args:
+        recipe: how images are varied.
+        images: what to draw from.
+    """
+
+    def __init__(self, recipe: Recipe, images: Sequence[TrainingImage]) -> None:
+        self.recipe, self.images = recipe, images
+        weights = np.array([image.weight for image in images])
+        self.probabilities = weights / weights.sum()
+
+    def draw(self, shape: Sequence[int], rng: np.random.Generator) -> tuple[Array, int]:
+        """A crop ``(C, *shape)`` and the number of its image."""
+        appearance = self.recipe.appearance
+        number = int(rng.choice(len(self.images), p=self.probabilities))
+        from_coarser = rng.random() < appearance.coarser
+        planes = [channel.coarser if from_coarser else channel.array for channel in self.images[number].channels]
+        best = crop = _same_crop(planes, shape, rng)
+        for _ in range(_TRIES - 1):
+            if (crop > 0.1).mean() > 0.35:
+                break
+            crop = _same_crop(planes, shape, rng)
+            if crop.std() > best.std():
+                best = crop
+        if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
+            best = random_intensity_curve(best, appearance.contrast_strength, rng)
+        return best, number
 
 
 class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
@@ -51,10 +85,10 @@ class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
         count: int,
         seed: int,
     ) -> None:
-        self.recipe, self.images, self.scales, self.per_step = recipe, images, scales, per_step
+        self.recipe, self.patches, self.scales, self.per_step = recipe, FinePatches(recipe, images), scales, per_step
         self.first, self.count, self.seed = first, count, seed
-        weights = np.array([image.weight for image in images])
-        self.probabilities = weights / weights.sum()
+        kspace = recipe.enlarging.downscaling == "kspace"
+        self.margin = _MARGIN_SAMPLES_KSPACE if kspace else _MARGIN_SAMPLES
 
     def __len__(self) -> int:
         return self.count
@@ -65,33 +99,16 @@ class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
         scale = self.scales[number // self.per_step % len(self.scales)]
         samples = self.recipe.patch // scale
         dims = self.recipe.network.spatial_dims
-        fine = self._draw_fine(rng, [(samples + 2 * _MARGIN_SAMPLES) * scale] * dims)
+        fine, _ = self.patches.draw([(samples + 2 * self.margin) * scale] * dims, rng)
         coarse = downscale(fine, self.recipe.enlarging.downscaling, (1,) + (scale,) * dims)
         if rng.random() < self.recipe.enlarging.noise:
             low, high = np.log(self.recipe.enlarging.noise_range)
             coarse = add_gaussian_noise(coarse, float(np.exp(rng.uniform(low, high))), rng)
         return {
-            "fine": _inside(fine, _MARGIN_SAMPLES * scale),
-            "coarse": _inside(coarse, _MARGIN_SAMPLES),
+            "fine": _inside(fine, self.margin * scale),
+            "coarse": _inside(coarse, self.margin),
             "number": torch.tensor(number),
         }
-
-    def _draw_fine(self, rng: np.random.Generator, shape: Sequence[int]) -> Array:
-        """A crop ``(C, *shape)`` of a random image in a random orientation and contrast, with something in it."""
-        appearance = self.recipe.appearance
-        image = self.images[int(rng.choice(len(self.images), p=self.probabilities))]
-        from_coarser = rng.random() < appearance.coarser
-        planes = [channel.coarser if from_coarser else channel.array for channel in image.channels]
-        best = crop = _same_crop(planes, shape, rng)
-        for _ in range(_TRIES - 1):
-            if (crop > 0.1).mean() > 0.35:
-                break
-            crop = _same_crop(planes, shape, rng)
-            if crop.std() > best.std():
-                best = crop
-        if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
-            best = random_intensity_curve(best, appearance.contrast_strength, rng)
-        return best
 
 
 def _same_crop(planes: Sequence[NDArray[np.float16]], shape: Sequence[int], rng: np.random.Generator) -> Array:

@@ -26,9 +26,10 @@ from medsr.training.sections import (
     doc,
 )
 
-FAMILIES = ("refine", "enlarge", "gan", "three-player")
+FAMILIES = ("refine", "enlarge", "gan", "three-player", "features")
 """refine: deconvolved image -> image (ProfileRefiner); enlarge: a network that enlarges, pixel losses; gan: with a
-discriminator; three-player: with a feature network of its own beside it."""
+discriminator; three-player: with a feature network of its own beside it; features: a feature network, without labels.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Recipe:
     """One training."""
 
     name: str
-    family: str = field(default="refine", metadata=doc("refine, enlarge, gan or three-player"))
+    family: str = field(default="refine", metadata=doc("refine, enlarge, gan, three-player or features"))
     modality: str = field(default="MR", metadata=doc("MR or CT"))
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
     acquisition: AcquisitionRecipe = field(default_factory=AcquisitionRecipe)

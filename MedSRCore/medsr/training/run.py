@@ -13,6 +13,7 @@ from torch import nn
 
 from medsr.errors import ModelError
 from medsr.models.enlarger import Enlarger
+from medsr.models.features.shipped import LABEL, shipped_texture_net
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_discriminator, build_features, build_network
 from medsr.training.adversarial import AdversarialModule
@@ -20,8 +21,11 @@ from medsr.training.bundling import bundle_from_training
 from medsr.training.content import ContentLoss
 from medsr.training.data import EnlargingData, RefiningData
 from medsr.training.enlarging import EnlargingModule
+from medsr.training.feature_bundle import write_feature_bundle
 from medsr.training.recipe import Recipe
 from medsr.training.restoration import RestorationModule
+from medsr.training.sections import LossRecipe
+from medsr.training.texture import TextureData, TextureModule
 from medsr.training.three_player import ThreePlayerModule
 from medsr.training.warm_start import copy_matching, stored_weights
 
@@ -111,14 +115,15 @@ def train(
     temporary = weights.with_suffix(".partial")
     torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, temporary)
     temporary.replace(weights)
-    bundle_from_training(folder, recipe)
+    (write_feature_bundle if recipe.family == "features" else bundle_from_training)(folder, recipe)
     return weights
 
 
 def _started_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with its starting weights."""
-    network = build_network(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
-    wanted = ProfileRefiner if recipe.family == "refine" else Enlarger
+    build = build_features if recipe.family == "features" else build_network
+    network = build(recipe.network.architecture, recipe.network.spatial_dims, recipe.network.options)
+    wanted = {"refine": ProfileRefiner, "features": nn.Module}.get(recipe.family, Enlarger)
     if not isinstance(network, wanted):
         raise ModelError(
             f"Recipe {recipe.name!r}: the family {recipe.family!r} trains a {wanted.__name__}, and "
@@ -135,20 +140,32 @@ def _started_network(recipe: Recipe) -> nn.Module:
 
 def _module(network: nn.Module, recipe: Recipe) -> LightningModule:
     """The training step of the recipe's family."""
+    if recipe.family == "features":
+        return TextureModule(network, recipe)
     if not isinstance(network, Enlarger):
         return RestorationModule(network, recipe)
-    dims, losses, adversary = network.spatial_dims, recipe.losses, recipe.adversary
-    features = build_features(losses.features, dims, losses.features_options) if losses.perceptual else None
+    losses, adversary = recipe.losses, recipe.adversary
+    features = _feature_network(losses, network.spatial_dims) if losses.perceptual else None
     content = ContentLoss(losses, features, adversary.train_features)
     if recipe.family == "enlarge":
         return EnlargingModule(network, content, recipe)
-    discriminator = build_discriminator(adversary.discriminator, dims, adversary.options)
+    discriminator = build_discriminator(adversary.discriminator, network.spatial_dims, adversary.options)
     kind = AdversarialModule if recipe.family == "gan" else ThreePlayerModule
     return kind(network, discriminator, content, recipe)
 
 
+def _feature_network(losses: LossRecipe, spatial_dims: int) -> nn.Module:
+    """The recipe's feature network; texture-net without further options is the one that comes with MedSR."""
+    if losses.features == "texture-net" and not losses.features_options:
+        logger.info("Perceptual features: %s", LABEL)
+        return shipped_texture_net()
+    return build_features(losses.features, spatial_dims, losses.features_options)
+
+
 def _data(network: nn.Module, recipe: Recipe, data_list: Path, root: Path, workers: int) -> LightningDataModule:
     """The examples of the recipe's family."""
+    if recipe.family == "features":
+        return TextureData(recipe, data_list, root, workers)
     if isinstance(network, Enlarger):
         return EnlargingData(recipe, network, data_list, root, workers)
     return RefiningData(recipe, data_list, root, workers)

@@ -103,8 +103,8 @@ class LossRecipe:
     perceptual: float = field(
         default=0.0,
         metadata=doc(
-            "feature distance. 1 for VGG19, whose features come divided by 12.75 (Ledig et al. 2017; 0.006 where they are "
-            "not); 0.01 for the third player (scripts of threeplayerGANSR and DISGAN; MRSRGAN and srgan_three swap it "
+            "feature distance. 1 for VGG19, whose features come divided by 12.75 (Ledig et al. 2017); "
+            "0.01 for the third player (scripts of threeplayerGANSR and DISGAN; MRSRGAN and srgan_three swap it "
             "with the pixel weight: 1 and 0.01)"
         ),
     )
