@@ -101,24 +101,23 @@ def a_volume(make_volume):
 
 @pytest.fixture
 def make_segmentation(module):
-    """Make a segmentation of one box that was drawn on a volume."""
+    """Make a segmentation that was drawn on a volume: of masks ``(z, y, x)`` by segment name, else of one box."""
     import slicer
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
-    def make(volume, name="Structures", segments=("Tumour",)):
+    def make(volume, name="Structures", masks=None):
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         columns, rows, slices = volume.GetImageData().GetDimensions()
-        for number, segment in enumerate(segments):
-            mask = np.zeros((slices, rows, columns), np.uint8)
-            start = columns // 4 + number
-            mask[slices // 4 : -slices // 4, rows // 4 : -rows // 4, start : start + columns // 3] = 1
+        box = np.zeros((slices, rows, columns), bool)
+        box[slices // 4 : -slices // 4, rows // 4 : -rows // 4, columns // 4 : columns // 2] = True
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetIJKToRASMatrix(matrix)
+        for segment, mask in (masks or {"Tumour": box}).items():
             image = slicer.vtkOrientedImageData()
             image.SetDimensions(columns, rows, slices)
-            image.GetPointData().SetScalars(numpy_to_vtk(mask.ravel(), deep=1))
-            matrix = vtk.vtkMatrix4x4()
-            volume.GetIJKToRASMatrix(matrix)
+            image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(mask, np.uint8).ravel(), deep=1))
             image.SetImageToWorldMatrix(matrix)
             node.AddSegmentFromBinaryLabelmapRepresentation(image, segment)
         return node

@@ -36,7 +36,13 @@ def test_links_and_pictures_are_there(page):
 
 def test_the_tutorial_names_the_controls_as_the_panel_does(module, ui):
     text = (DOCS / "tutorials" / "slicer.md").read_text(encoding="utf-8")
-    for button in (ui.applyButton, ui.sideBySideButton, ui.differenceButton, ui.reportButton):
+    for button in (
+        ui.applyButton, ui.sideBySideButton, ui.differenceButton, ui.reportButton, ui.trainingAddButton,
+        ui.trainingCheckButton, ui.trainingApplyButton, ui.trainingReportButton,
+    ):  # fmt: skip
         assert f"**{button.text}**" in text
+    assert f"*{ui.trainingFirstWinsCheckBox.text}*" in text
+    for row in range(ui.trainingSourceCombo.count):
+        assert f"*{ui.trainingSourceCombo.itemText(row)}*" in text
     for row in range(ui.targetCombo.count):
         assert f"| {ui.targetCombo.itemText(row)} |" in text

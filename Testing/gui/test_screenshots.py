@@ -169,3 +169,44 @@ def test_pictures_of_the_documentation(module, ui, parameters, settle, folder):
         for orientation in ("Coronal", "Axial")
     ]
     save(side_by_side(rows), folder / "slicer-compare.png")
+
+
+def head_with_structures(name, shape_zyx, seed):
+    """A small head, and a segmentation of its brain and its ventricles."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape_zyx], indexing="ij")
+    stretch = 1 + 0.06 * rng.standard_normal(3)
+    brain = (x / 0.7 / stretch[0]) ** 2 + (y / 0.8 / stretch[1]) ** 2 + (z / 0.8 / stretch[2]) ** 2 < 1
+    ventricles = sum(
+        ((x - 0.14 * side) / 0.09) ** 2 + ((y + 0.05) / 0.34) ** 2 + (z / 0.25) ** 2 < 1 for side in (-1, 1)
+    ).astype(bool)
+    array = np.where((x / 0.85) ** 2 + (y / 0.95) ** 2 + (z / 0.95) ** 2 < 1, 300.0, 0.0)
+    array[brain], array[ventricles] = 620, 120
+    array += 60 * brain * np.sin(14 * x) * np.cos(12 * y) + rng.normal(0, 6, shape_zyx)
+    volume = slicer.util.addVolumeFromArray(np.rint(array).clip(0).astype(np.int16), name=name)
+    volume.SetSpacing(2.5, 2.5, 5)
+    return volume, {"Brain": brain & ~ventricles, "Ventricles": ventricles}
+
+
+def test_picture_of_the_training_section(
+    module, ui, parameters, settle, folder, make_segmentation, tmp_path, monkeypatch
+):
+    from MedSRLib import Parameter
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pairs = []
+    for number in (1, 2, 3):
+        volume, masks = head_with_structures(f"T1 subject {number}", (32, 72, 64), number)
+        pairs.append((volume, make_segmentation(volume, f"Labels {number}", masks)))
+    for section in ("input", "target", "method", "output", "result"):
+        getattr(ui, f"{section}Section").collapsed = True
+    ui.trainingSection.collapsed = False
+    parameters.trainingVolume, parameters.trainingSegmentation = pairs[0]
+    Parameter.setPairs(parameters, pairs)
+    parameters.trainingRecipe, parameters.trainingCopies, parameters.trainingSeed = "degrade-bspline", 2, 7
+    parameters.trainingFormat, parameters.trainingOutput = "nnunet", "~/Dataset101_Heads"
+    ui.trainingApplyButton.click()
+    training = module.widget.panel.training
+    settle(lambda: not training.isRunning, seconds=120)
+    assert "6 copies" in ui.trainingStatusLabel.text, ui.trainingStatusLabel.text
+    save(panel_picture(module, settle, height=760), folder / "slicer-training.png")

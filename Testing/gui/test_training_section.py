@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import slicer
 import slicer.util
@@ -134,6 +135,9 @@ def test_the_buttons_say_what_is_missing(ui, parameters, a_volume, make_segmenta
     assert "dataset" in ui.trainingApplyButton.toolTip
     parameters.trainingFolder = str(tmp_path)
     assert "output folder" in ui.trainingApplyButton.toolTip
+    parameters.trainingOutput = "set"
+    assert "whole path" in ui.trainingApplyButton.toolTip
+    assert not ui.trainingApplyButton.enabled
     parameters.trainingOutput = str(tmp_path / "set")
     assert ui.trainingApplyButton.enabled
     assert ui.trainingCheckButton.enabled
@@ -240,7 +244,9 @@ def test_overlap_is_told_with_both_names_and_resolved_by_the_check_box(
 ):
     from MedSRLib import Parameter
 
-    Parameter.setPairs(parameters, [(a_volume, make_segmentation(a_volume, "Crossing", ("Tumour", "Oedema")))])
+    everywhere, left = np.ones((10, 20, 24), bool), np.ones((10, 20, 24), bool) & (np.arange(24) < 9)
+    crossing = make_segmentation(a_volume, "Crossing", {"Tumour": everywhere, "Oedema": left})
+    Parameter.setPairs(parameters, [(a_volume, crossing)])
     ui.trainingApplyButton.click()
     assert "Tumour and Oedema of Crossing overlap" in ui.trainingStatusLabel.text
     assert "color" in ui.trainingStatusLabel.styleSheet
@@ -255,12 +261,11 @@ def test_overlap_is_told_with_both_names_and_resolved_by_the_check_box(
 def test_a_bad_case_is_told_and_does_not_stop_the_others(
     ui, parameters, training, ready, make_volume, make_segmentation, a_pair, settle
 ):
-    import numpy as np
 
     from MedSRLib import Parameter
 
     flat = make_volume("Flat")
-    slicer.util.arrayFromVolume(flat)[:] = np.int16(5)
+    slicer.util.arrayFromVolume(flat)[:] = 5
     Parameter.setPairs(parameters, [a_pair, (flat, make_segmentation(flat, "Flat drawn"))])
     ui.trainingApplyButton.click()
     settle(lambda: not training.isRunning)

@@ -191,7 +191,12 @@ class TrainingPanel:
         if not self._source():
             isScene = self._parameters.trainingSource == Parameter.SCENE
             return _("Add a volume with its segmentation first") if isScene else _("Choose a dataset first")
-        return "" if self._parameters.trainingOutput else _("Choose an output folder first")
+        output = self._parameters.trainingOutput
+        if not output:
+            return _("Choose an output folder first")
+        # Relative to what? Slicer's own folder is not what anybody means.
+        isFull = Path(output).expanduser().is_absolute()
+        return "" if isFull else _("Give the whole path of the output folder, or choose one with ...")
 
     # -- choosing --------------------------------------------------------------------------------------------------
 

@@ -26,11 +26,9 @@ def doneText(job: Any) -> str:
     if job.isCheck:
         return planText(report.get("plan", {}))
     failed, refused, flagged = (len(report.get(key, ())) for key in ("failed", "refused", "flagged"))
-    parts = [
-        _("Done in {time}: {count} copies in {folder}.").format(
-            time=timeText(report.get("seconds")), count=report.get("made", 0) + report.get("kept", 0), folder=job.output
-        )
-    ]
+    count = report.get("made", 0) + report.get("kept", 0)
+    text = _("Done in {time}: {count} copies in {folder}.")
+    parts = [text.format(time=timeText(report.get("seconds")), count=count, folder=job.output.name)]
     if report.get("kept"):
         parts.append(_("{count} of them were there already.").format(count=report["kept"]))
     if failed:

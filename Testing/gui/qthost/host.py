@@ -151,10 +151,12 @@ class LoadedModule:
 
 
 def _sceneLogics(scene):
-    """The logics that fill a scene with colours and show volumes in them."""
+    """The logics that fill a scene with colours, show volumes in them, and make voxels of surfaces."""
     application_ = slicer.vtkMRMLApplicationLogic()
     application_.SetMRMLScene(scene)
     colours = slicer.vtkMRMLColorLogic()
     colours.SetMRMLScene(scene)
     colours.AddDefaultColorNodes()
-    return application_, colours
+    segmentations = slicer.vtkSlicerSegmentationsModuleLogic()
+    segmentations.SetMRMLScene(scene)
+    return application_, colours, segmentations
