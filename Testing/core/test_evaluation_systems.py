@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from medsr import metrics
+from medsr import metrics, write_volume
 from medsr.catalog import PERCEPTUAL
+from medsr.cli.main import main
 from medsr.downscaling import downscale
 from medsr.evaluation.page import render_page
 from medsr.evaluation.plates import make_plate
 from medsr.evaluation.protocols import CASES, degrade, parse_case
-from medsr.evaluation.rows import BICUBIC, ORACLE, EvaluationTable, Row
+from medsr.evaluation.rows import BICUBIC, METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.run import evaluate
 from medsr.evaluation.scoring import grey, score_image
 from medsr.evaluation.tables import from_json, means_table, to_csv, to_json, to_markdown
@@ -158,11 +159,13 @@ def test_nothing_is_marked_without_cause(a_cautious_table):
 
 
 def test_the_distance_has_a_column_only_where_it_was_asked_for(a_cautious_table):
-    assert "Perceptual distance" not in means_table(a_cautious_table)[0]
+    column = METRICS["perceptual_distance"].label
+    assert "texture-net" in column
+    assert column not in means_table(a_cautious_table)[0]
     table = evaluate(
         {"a": a_picture()}, ["plain"], ["bicubic2"], enlarge=Stub(), distance=lambda result, reference: 0.25
     )
-    assert "Perceptual distance" in means_table(table)[0]
+    assert column in means_table(table)[0]
     assert table.rows[0].perceptual_distance == 0.25
     assert from_json(to_json(table)).rows[0].perceptual_distance == 0.25
 
@@ -173,6 +176,72 @@ def test_few_slices_have_a_foreground_without_holes(slices):
     inside = picture > 0
     picture[:, 18:24, 20:28] = 0
     np.testing.assert_array_equal(metrics.foreground_mask(picture), inside)
+
+
+@pytest.mark.network
+def test_the_distance_grows_with_the_blur_and_looks_at_every_colour():
+    torch = pytest.importorskip("torch")
+    from medsr.evaluation.perceptual import TextureDistance
+    from medsr.models.registry import build_features
+
+    torch.manual_seed(0)
+    distance = TextureDistance(build_features("texture-net", 2, {}))
+    reference = np.random.default_rng(0).random((3, 32, 32, 3), dtype=np.float32)
+    blurred = [ndi.gaussian_filter(reference, (0, sigma, sigma, 0)) for sigma in (0.0, 0.5, 1.0)]
+    found = [distance(image, reference) for image in blurred]
+    assert found[0] == 0.0
+    assert 0.0 < found[1] < found[2] < 4.0
+    one = reference.copy()
+    one[..., 1] = blurred[2][..., 1]
+    alone = distance(blurred[2][..., 1], reference[..., 1])
+    # The scale of intensities is that of all colours in one case and of one in the other.
+    assert distance(one, reference) == pytest.approx(alone / 3, rel=0.02)
+
+
+def test_the_command_says_what_the_distance_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("medsr.cli.evaluate.find_spec", lambda name: None)
+    image = tmp_path / "image.nrrd"
+    write_volume(a_picture((8, 40, 40)), image)
+    command = ["evaluate", str(image), "--models", "bicubic", "--cases", "bicubic2", "--output", str(tmp_path / "out")]
+    assert main([*command, "--perceptual"]) != 0
+    assert "pip install 'medsr[network]'" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "| bicubic2 | bicubic |" in (tmp_path / "out" / "table.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.network
+def test_the_distance_does_not_depend_on_the_units():
+    pytest.importorskip("torch")
+    from medsr.evaluation.perceptual import TextureDistance
+    from medsr.models.registry import build_features
+
+    distance = TextureDistance(build_features("texture-net", 2, {}))
+    image = a_picture((1, 40, 40)).array
+    blurred = ndi.gaussian_filter(image, (0, 1, 1))
+    assert distance(5 * blurred - 30, 5 * image - 30) == pytest.approx(distance(blurred, image), rel=1e-3)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("case", ["bicubic4", "bicubic2", "xy4"])
+def test_a_system_is_evaluated_at_its_factor_and_at_others(tmp_path, case):
+    """An untrained network that starts from the interpolated image: its bundle is asked for by folder."""
+    torch = pytest.importorskip("torch")
+    from medsr.models.registry import build_network
+    from medsr.training.bundling import write_bundle
+    from medsr.training.model_card import Card
+    from medsr.training.recipe import Recipe
+    from medsr.training.sections import NetworkRecipe
+
+    options = {"channels": 1, "scale": 4, "features": 4, "blocks": 1, "batch_norm": False, "global_residual": True}
+    recipe = Recipe("toy", "gan", network=NetworkRecipe("srresnet", 2, options))
+    torch.save(build_network("srresnet", 2, options).state_dict(), tmp_path / "weights.pt")
+    bundle = write_bundle(tmp_path / "toy", recipe, tmp_path / "weights.pt", Card.of_training(recipe))
+    table = evaluate({"a": a_picture((2, 32, 48))}, [str(bundle), BICUBIC], [case])
+    assert table.failures == []
+    ours, cubic = table
+    assert ours.perceptual
+    assert ours.model_used == "toy"
+    assert ours.psnr == pytest.approx(cubic.psnr, abs=3)
 
 
 def test_models_without_a_row_for_a_case_have_no_line():

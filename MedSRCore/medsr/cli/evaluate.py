@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from medsr.catalog import load_catalog
 from medsr.cli.console import note, open_view, say, table_lines
 from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_number, parse_whole, read_upscale_options
-from medsr.errors import InvalidValueError, ModelError, unknown_name
+from medsr.errors import InvalidValueError, MissingDependencyError, ModelError, unknown_name
 from medsr.jobs import Progress
 
 if TYPE_CHECKING:
+    from medsr.evaluation.perceptual import TextureDistance
     from medsr.evaluation.rows import EvaluationTable
     from medsr.volume import Volume
 
@@ -56,6 +58,9 @@ def configure(parser: VerbParser) -> None:
     parser.add_argument("--misstate", metavar="FACTOR", default="1", help="tell the models a wrong profile width")
     parser.add_argument("--crop", metavar="N|X,Y,Z", help="judge only the central box of this many voxels")
     parser.add_argument("--seed", metavar="N", default="0", help="of the noise")
+    parser.add_argument(
+        "--perceptual", action="store_true", help="add the distance of the features of texture-net; needs torch"
+    )
     parser.add_argument("--output", metavar="DIR", required=True, help="folder for the tables and the page")
     parser.add_argument("--overwrite", action="store_true", help="replace tables that exist")
     parser.add_argument("--progress", metavar="auto|bar|json|none", default="auto", help="as for `medsr upscale`")
@@ -70,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     noise = None if arguments.noise is None else parse_number("noise", arguments.noise)
     misstate, seed = parse_number("misstate", arguments.misstate), parse_whole("seed", arguments.seed)
     crop = None if arguments.crop is None else _parse_crop(arguments.crop)
+    distance = _perceptual_distance() if arguments.perceptual else None
     check_folder(folder)
     check_free_names(folder, FILES, overwrite=arguments.overwrite)
 
@@ -100,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
             options=options,
             progress=Progress(view),
             watch=watch,
+            distance=distance,
         )
         if len(table.failures) == len(table):
             raise ModelError(f"No model gave a result. The first one said: {table.failures[0].error}")
@@ -158,6 +165,17 @@ def _check_models(texts: Sequence[str]) -> list[str]:
         if name not in known and not Path(name).is_dir():
             raise unknown_name("model", name, known)
     return names
+
+
+def _perceptual_distance() -> TextureDistance:
+    if find_spec("torch") is None:
+        raise MissingDependencyError(
+            "--perceptual needs torch, which is not installed. Install with: pip install 'medsr[network]', or leave "
+            "--perceptual away."
+        )
+    from medsr.evaluation.perceptual import TextureDistance
+
+    return TextureDistance()
 
 
 def _parse_crop(text: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from medsr.models.features.shipped import shipped_texture_net
 from medsr.normalisation import Normalisation
 
 MAX_SLICES = 16
@@ -23,11 +24,15 @@ class TextureDistance:
     weight). 0 for equal images, at most 4. Figures of other feature networks, such as LPIPS, are not comparable.
 
     Args:
-        network: gives the feature maps of an image ``(B, 1, H, W)`` with intensities about [0, 1].
+        network: gives the feature maps of an image ``(B, 1, H, W)`` with intensities about [0, 1]; None is the one that
+            comes with MedSR.
+
+    Raises:
+        ModelError: the weights that come with MedSR are missing or damaged.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network.eval()
+    def __init__(self, network: nn.Module | None = None) -> None:
+        self._network = (network or shipped_texture_net()).eval()
 
     def __call__(self, result: NDArray[Any], reference: NDArray[Any], /) -> float:
         """The mean distance of images ``(z, y, x)`` or ``(z, y, x, c)`` on the intensity scale of the reference."""

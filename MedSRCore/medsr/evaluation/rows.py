@@ -46,7 +46,7 @@ METRICS: dict[str, Metric] = {
         Metric("psnr_mask", "PSNR inside", "dB", 2, True),
         Metric("ssim", "SSIM", "", 4, True),
         Metric("hfen", "HFEN", "", 3, False),
-        Metric("perceptual_distance", "Perceptual distance", "", 4, False),
+        Metric("perceptual_distance", "Perceptual (texture-net, trained here)", "", 4, False),
         Metric("bias", "Bias", "", 3, None),
         Metric("redegraded", "Unexplained", "", 4, False),
         Metric("seconds", "Time", "s", 1, False),
