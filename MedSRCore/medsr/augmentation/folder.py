@@ -11,6 +11,7 @@ from typing import Any
 
 from medsr.augmentation.datasets import PROVENANCE, RECORD
 from medsr.augmentation.datasets.paths import inside, read_json, writable_folder
+from medsr.augmentation.making import recorded_digest
 from medsr.augmentation.planning import CohortPlan
 from medsr.errors import InputError, InvalidValueError, OutputError
 from medsr.io import Staging
@@ -49,6 +50,15 @@ def check_output(plan: CohortPlan, output: Path, *, overwrite: bool) -> None:
         )
 
 
+    stale = [task.name for task in plan.tasks if recorded_digest(Path(task.sidecar)) not in (None, task.digest)]
+    if stale and not overwrite:
+        raise OutputError(
+            f"{str(output)!r} holds {len(stale)} copies that were made otherwise (another seed, recipe or version of "
+            f"MedSR, or changed originals), such as {stale[0]}. Give another folder, or pass --overwrite to make them "
+            "anew."
+        )
+
+
 def prepare_output(plan: CohortPlan, output: Path, spec: Mapping[str, Any]) -> None:
     """Make `output` this plan's own, and remove what does not belong to it.
 
@@ -65,12 +75,18 @@ def prepare_output(plan: CohortPlan, output: Path, spec: Mapping[str, Any]) -> N
         )
     for sidecar in _foreign_copies(plan):
         _remove_copy(sidecar, output)
+    clear_drafts(plan)
+    write_texts({records / RECORD: record_text(plan, spec, {"state": "unfinished"})})
+
+
+def clear_drafts(plan: CohortPlan) -> None:
+    """Remove the hidden folders that a killed or interrupted run left beside its files."""
+    records = plan.layout.records
     places = {Path(path).parent for task in plan.tasks for path in (*task.image_outputs, task.label_output)}
     places |= {Path(path).parent for _, case in plan.originals for path in (*case.images, case.label)}
-    for folder in sorted({*places, records, records / PROVENANCE, output}):
+    for folder in sorted({*places, records, records / PROVENANCE}):
         for draft in folder.glob(f"{_DRAFTS}*") if folder.is_dir() else ():
             shutil.rmtree(draft, ignore_errors=True)
-    write_texts({records / RECORD: record_text(plan, spec, {"state": "unfinished"})})
 
 
 def record_text(plan: CohortPlan, spec: Mapping[str, Any], result: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from medsr.augmentation.cases import BACKGROUND, Case, Dataset
 from medsr.augmentation.datasets import RECORD, check_nnunet, read_dataset
-from medsr.augmentation.folder import PAGE, check_output, prepare_output, record_text, write_texts
+from medsr.augmentation.folder import PAGE, check_output, clear_drafts, prepare_output, record_text, write_texts
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.originals import place_original
 from medsr.augmentation.page import render_page
@@ -115,6 +115,8 @@ def _make_copies(plan: CohortPlan, executor: Executor, progress: Progress) -> li
             progress.stage(f"Made {len(results)} of {len(plan.tasks)}: {result.name}")
             section(spent / total)
     except (CancelledError, KeyboardInterrupt) as error:
+        # The signal may have come while a copy was tidying up after itself.
+        clear_drafts(plan)
         done = sum(map(is_complete, plan.tasks))
         raise CancelledError(
             f"Stopped: {done} of {len(plan.tasks)} copies are finished and stay; the same call goes on from there."
