@@ -42,6 +42,7 @@ OTHER_PROGRAMS = {
     "--wheel-dir",
     "--extra-index-url",
     "--index-url",
+    "--page",
 }
 # These are tried elsewhere, or take long.
 NOT_TRIED = {"evaluate", "train", "demo", "doctor"}
