@@ -255,7 +255,7 @@ class MedSRTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Run all tests."""
-        for test in (self.test_Physics, self.test_ShippedNetwork, self.test_Cancel):
+        for test in (self.test_Physics, self.test_ShippedNetwork, self.test_Cancel, self.test_TrainingSet):
             self.setUp()
             self.logic = MedSRLogic()
             try:
@@ -302,6 +302,27 @@ class MedSRTest(ScriptedLoadableModuleTest):
         job.cancel()
         self.assertEqual(job.state, "cancelled")
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), count)
+
+    def test_TrainingSet(self) -> None:
+        """A volume and a segmentation become a training set on disk, and the scene stays as it is."""
+        import tempfile
+
+        volume = self._makeVolume()
+        bounds = [0.0] * 6
+        volume.GetRASBounds(bounds)
+        ball = vtk.vtkSphereSource()
+        ball.SetCenter(*[(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
+        ball.SetRadius(6)
+        ball.Update()
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "MedSRTestLabels")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentation.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "Ball", [1, 0, 0])
+        count = slicer.mrmlScene.GetNumberOfNodes()
+        with tempfile.TemporaryDirectory() as folder:
+            job = self.logic.makeTrainingSet([(volume, segmentation)], folder, recipes="bspline-x2")
+            self.assertEqual((job.report["made"], job.report["failed"]), (1, []))
+            self.assertTrue(job.page.is_file())
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
 
     @staticmethod
     def _makeVolume() -> slicer.vtkMRMLScalarVolumeNode:

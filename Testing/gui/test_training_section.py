@@ -285,6 +285,17 @@ def test_a_folder_that_is_no_dataset_is_told(ui, parameters, training, settle, t
     assert "color" in ui.trainingStatusLabel.styleSheet
 
 
+def test_a_wrong_interpreter_is_told_and_can_be_mended(ui, parameters, training, ready, settle):
+    parameters.interpreterPath = "/no/such/python"
+    ui.trainingApplyButton.click()
+    assert "no program" in ui.trainingStatusLabel.text
+    assert ui.trainingApplyButton.text == "Create training set"
+    parameters.interpreterPath = ""
+    ui.trainingApplyButton.click()
+    settle(lambda: not training.isRunning)
+    assert "Done" in ui.trainingStatusLabel.text
+
+
 def test_packages_are_asked_for_by_recipes_with_a_network_only(module, ui, parameters, training, ready, monkeypatch):
     install = module.widget.logic.installLogic
     asked = []

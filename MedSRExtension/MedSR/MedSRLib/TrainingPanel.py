@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 import slicer
+import slicer.util
 
 from MedSRLib import Choices, Parameter
 from MedSRLib.Messages import forPanel
@@ -134,7 +135,7 @@ class TrainingPanel:
         """Open the page of pictures in the web browser."""
         page = self._page()
         if page is not None:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(page)))
+            qt.QDesktopServices.openUrl(qt.QUrl(page.absolute().as_uri()))
 
     def onProgress(self, job: TrainingJob) -> None:
         """A step of the running job."""
