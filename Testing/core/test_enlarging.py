@@ -571,3 +571,21 @@ def test_weights_that_hold_code_are_not_run(bundle, tmp_path):
     with pytest.raises(ModelError, match="do not fit"):
         run(Volume.from_array(textured((1, 12, 12))[0]), folder)
     assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".jpg"])
+@pytest.mark.parametrize("family", ["gan", "enlarge"])
+def test_the_file_says_what_made_it(bundle, tmp_path, suffix, family):
+    from medsr.io import describe, read_volume, write_volume
+
+    bundle("toy-net", family=family)
+    array = textured((1, 16, 12)) / 4
+    result = run(Volume.from_array(array[0].astype(np.uint8)), "toy-net").volume
+    path = write_volume(result, tmp_path / f"out{suffix}")
+    said = describe(path)["metadata"]["provenance"]
+    assert said.startswith("MedSR ") and said.endswith("model toy-net 0.1.0")
+    assert ("perceptual: may invent detail" in said) is (family == "gan")
+    # The picture is the same with and without the text.
+    plain = write_volume(result.replace(metadata={}), tmp_path / f"plain{suffix}")
+    assert "provenance" not in describe(plain)["metadata"]
+    np.testing.assert_array_equal(read_volume(path).array, read_volume(plain).array)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import medsr
+from medsr.catalog import PERCEPTUAL, CatalogEntry
 from medsr.degradation import AxisSampling, Profile, apply_along
 from medsr.errors import InputError, InvalidValueError, MissingDependencyError
 from medsr.geometry import Geometry
@@ -103,6 +104,7 @@ def super_resolve(
         slice_thickness_mm=None,
         warnings=(),
         modality=volume.modality or (plan.modality if not volume.planar else None),
+        metadata={**volume.metadata, "provenance": provenance_text(plan.entry)},
     )
     report = {
         **plan.to_dict(),
@@ -117,6 +119,12 @@ def super_resolve(
     }
     progress.at(1.0)
     return Result(result, report, extra)
+
+
+def provenance_text(entry: CatalogEntry) -> str:
+    """What made a result, for the header of its file; the mark comes first, since headers are short."""
+    mark = f"{PERCEPTUAL}; " if entry.perceptual else ""
+    return f"MedSR {medsr.__version__}; {mark}model {entry.name} {entry.version}".strip()
 
 
 Enlarge = Callable[[Array, Callable[[float], None]], Array]

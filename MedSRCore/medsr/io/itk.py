@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medsr.errors import InputError, ResourceError
 from medsr.geometry import Geometry
+from medsr.io import provenance
 from medsr.io.formats import PLANAR_ONLY, READABLE, check_promised_size, suffix_of, unreadable
 from medsr.volume import Volume
 
@@ -52,7 +53,14 @@ def read_itk(source: Path) -> Volume:
         planar=planar or image.GetSize()[2] == 1,
         warnings=tuple(warnings),
         source=str(source),
+        metadata=provenance.found(_provenance(source, image)),
     )
+
+
+def _provenance(source: Path, image: sitk.Image) -> str:
+    if suffix_of(source) in (".png", ".jpg", ".jpeg"):
+        return provenance.picture_stamp(source)
+    return image.GetMetaData(provenance.KEY) if image.HasMetaDataKey(provenance.KEY) else ""
 
 
 def itk_geometry(source: Path) -> Geometry:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from medsr.errors import InputError, MedSRError, MissingDependencyError, ResourceError
 from medsr.geometry import Geometry
+from medsr.io import provenance
 from medsr.io.formats import check_promised_size, rescaled, suffix_of, unreadable
 from medsr.volume import Volume
 
@@ -52,8 +53,14 @@ def read_nifti(source: Path) -> Volume:
     """A NIfTI-1 or NIfTI-2 file as a Volume; scl_slope and scl_inter are applied."""
     header = _read_header(source)
     array = _voxels(source, "NIfTI")
+    text = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     return Volume(
-        array, header.geometry, planar=header.planar, warnings=header.warnings, source=str(source), metadata={}
+        array,
+        header.geometry,
+        planar=header.planar,
+        warnings=header.warnings,
+        source=str(source),
+        metadata=provenance.found(text),
     )
 
 

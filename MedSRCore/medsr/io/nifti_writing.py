@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.geometry import Geometry
+from medsr.io import provenance
 from medsr.io.formats import native
 from medsr.io.nifti import nibabel_module
 from medsr.volume import Volume
@@ -32,6 +33,7 @@ def write_nifti(volume: Volume, draft: Path) -> None:
     image.set_qform(volume.geometry.affine_ras, _SCANNER)
     _sharpen_qform(image.header, volume.geometry, nibabel)
     image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = volume.metadata.get(provenance.KEY, "").encode("ascii", "replace")[:79]
     nibabel.save(image, draft)
 
 

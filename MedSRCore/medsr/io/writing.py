@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medsr.errors import InvalidValueError, OutputError
+from medsr.io import provenance
 from medsr.io.formats import PLANAR_ONLY, WRITABLE, StrPath, native, nearest, one_line, suffix_of
 from medsr.io.itk import quiet
 from medsr.io.nifti_writing import write_mgh, write_nifti
@@ -164,6 +165,8 @@ def _write(volume: Volume, draft: Path) -> None:
             sitk.WriteImage(
                 _image(volume, flat=suffix in PLANAR_ONLY), str(draft), useCompression=suffix in PLANAR_ONLY
             )
+        if suffix in (".png", ".jpg", ".jpeg") and provenance.KEY in volume.metadata:
+            provenance.stamp_picture(draft, volume.metadata[provenance.KEY])
 
 
 def _image(volume: Volume, *, flat: bool) -> sitk.Image:
@@ -175,6 +178,8 @@ def _image(volume: Volume, *, flat: bool) -> sitk.Image:
         image.SetSpacing(grid.spacing_xyz_mm[:2])
         return image
     image = sitk.GetImageFromArray(array, isVector=is_vector)
+    if provenance.KEY in volume.metadata:
+        image.SetMetaData(provenance.KEY, volume.metadata[provenance.KEY])
     image.SetSpacing(grid.spacing_xyz_mm)
     image.SetOrigin(grid.origin_mm)
     image.SetDirection(grid.direction)
