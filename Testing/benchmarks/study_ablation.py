@@ -108,7 +108,8 @@ class Study:
 
     def _vdsr7(self, scales: Sequence[int], steps: int) -> Recipe:
         loss = LossRecipe(l1=0.6, structural=0.4)
-        recipe = self._recipe("vdsr7", {"channels": 1, "scales": list(scales)}, patch=48, batch=4, steps=steps)
+        options = {"channels": 1, "scales": list(scales), "widths": [8, 16, 32, 48, 48, 48]}
+        recipe = self._recipe("vdsr7", options, patch=48, batch=8, steps=steps)
         return dataclasses.replace(recipe, losses=loss)
 
     @staticmethod
