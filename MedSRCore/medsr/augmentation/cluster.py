@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
         InputError: there is no scheduler, or none that can be talked to.
     """
     try:
-        import distributed
+        distributed: Any = import_module("distributed")
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
             "Working on several processes or machines needs dask, not installed here. Install with: "
@@ -115,9 +116,7 @@ class DaskExecutor:
             CancelledError: the person asked to stop. Workers that were started here are ended, and what they had begun
                 is removed; those of another scheduler finish the copies that they have begun.
         """
-        from distributed import TimeoutError as DaskTimeoutError
-        from distributed import wait
-
+        distributed: Any = import_module("distributed")
         left = iter(tasks)
         running: dict[Any, Task] = {}
         lost = False
@@ -131,8 +130,8 @@ class DaskExecutor:
                     break
                 progress.check()
                 try:
-                    done = wait(list(running), timeout=_WAIT_SECONDS, return_when="FIRST_COMPLETED").done
-                except DaskTimeoutError:
+                    done = distributed.wait(list(running), timeout=_WAIT_SECONDS, return_when="FIRST_COMPLETED").done
+                except distributed.TimeoutError:
                     continue
                 for future in done:
                     task = running.pop(future)
@@ -147,7 +146,8 @@ class DaskExecutor:
 
     def _room(self) -> int:
         """How many tasks may be out at once; some even while no worker is there yet."""
-        return _WAITING_PER_THREAD * max(1, sum(self._client.nthreads().values()))
+        threads: int = sum(self._client.nthreads().values())
+        return _WAITING_PER_THREAD * max(1, threads)
 
     def _stop(self, running: dict[Any, Task]) -> None:
         self._client.cancel(list(running), force=True)

@@ -102,6 +102,19 @@ def mean_score(rows: Sequence[Row], size: int, arm: str, metric: str, structure:
     return float(np.mean(values)) if values else None
 
 
+def format_gain(gain: Gain | None, metric: str) -> str:
+    """``+0.0120 [+0.0080, +0.0160]``, "" where there is nothing to compare."""
+    if gain is None:
+        return ""
+    mean, *limits = (
+        # Adding zero turns the negative zero that rounding leaves into a plain one.
+        f"{round(value, SCORES[metric].digits) + 0.0:+.{SCORES[metric].digits}f}"
+        for value in (gain.mean, gain.low, gain.high)
+        if value is not None
+    )
+    return f"{mean} [{', '.join(limits)}]" if limits else mean
+
+
 def _cells(rows: Sequence[Row], size: int, arm: str, metric: str, structure: str) -> Cells:
     """(fold, seed) -> subject -> mean over structures and cases."""
     collected: dict[tuple[int, int], dict[str, list[float]]] = {}

@@ -49,14 +49,14 @@ class Patches:
         choices = self._by_subject[self._subjects[self._rng.integers(len(self._subjects))]]
         image, label = choices[self._rng.integers(len(choices))]
         patch = (1, *self._recipe.patch[1:]) if self._planar else self._recipe.patch
-        part, padding = [], []
-        for size, side in zip(label.shape, patch, strict=True):
+        padding = []
+        for axis, (size, side) in enumerate(zip(label.shape, patch, strict=True)):
             start = int(self._rng.integers(max(size - side, 0) + 1))
-            part.append(slice(start, start + side))
+            image = image[(slice(None),) * (axis + 1) + (slice(start, start + side),)]
+            label = label[(slice(None),) * axis + (slice(start, start + side),)]
             lacking = max(side - size, 0)
             padding.append((lacking // 2, lacking - lacking // 2))
-        cut = tuple(part)
-        return np.pad(image[(slice(None), *cut)], [(0, 0), *padding], mode="edge"), np.pad(label[cut], padding)
+        return np.pad(image, [(0, 0), *padding], mode="edge"), np.pad(label, padding)
 
     def _varied(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         """Turned, scaled, brighter or darker, noisier."""

@@ -1,0 +1,63 @@
+"""What was found, in sentences: also when it is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medsr.augmentation.study.design import DUPLICATE, REAL, StudyDesign
+from medsr.augmentation.study.findings import Finding, format_gain
+from medsr.augmentation.study.results import ON_COPIES
+
+
+def conclusions(findings: Sequence[Finding], design: StudyDesign) -> list[str]:
+    """One sentence for each size and arm on Dice, the measure that was chosen before looking."""
+    main = [f for f in findings if f.metric == "dice" and not f.structure and f.gain is not None]
+    found = []
+    for size in design.sizes:
+        here = [f for f in main if f.size == size]
+        found += [_sentence(f, [c for c in here if c.arm == f.arm and c.baseline != REAL]) for f in here if _is_main(f)]
+    if not found:
+        return ["No pair of runs is finished that could be compared."]
+    return [*found, *_noise(main)]
+
+
+def subjects_text(size: int) -> str:
+    """``16 training subjects``, ``all training subjects``."""
+    return f"{size or 'all'} training subjects"
+
+
+def _is_main(finding: Finding) -> bool:
+    return finding.baseline == REAL and finding.arm != f"{REAL}+{DUPLICATE}"
+
+
+def _sentence(finding: Finding, controls: Sequence[Finding]) -> str:
+    arm = finding.arm.removesuffix(ON_COPIES)
+    how = " and segmenting copies of the test images" if finding.arm != arm else ""
+    text = f"With {subjects_text(finding.size)}, training with {arm}{how} instead of {REAL} changed Dice by "
+    text += _of(finding)
+    gain = finding.gain
+    if gain is None or not gain.is_certain:
+        return f"{text}: no effect was found."
+    text += ": better." if gain.mean > 0 else ": worse."
+    for control in controls:
+        against = f" Against {control.baseline} the difference is {_of(control)}"
+        if control.gain is None or not control.gain.is_certain:
+            text += f"{against}, so the effect need not come from what {arm} adds beyond that control."
+        else:
+            text += f"{against}."
+    return text
+
+
+def _noise(findings: Sequence[Finding]) -> list[str]:
+    """What two trainings on the same images differ by."""
+    same = [f for f in findings if f.arm == f"{REAL}+{DUPLICATE}" and f.baseline == REAL]
+    if not same:
+        return []
+    values = ", ".join(f"{_of(f)} at {subjects_text(f.size)}" for f in same)
+    return [
+        f"Duplicates hold nothing new, so their difference shows what the luck of the training alone makes: {values}."
+    ]
+
+
+def _of(finding: Finding) -> str:
+    return format_gain(finding.gain, finding.metric)
