@@ -164,7 +164,7 @@ def modelEntries() -> list[tuple[str, str, str]]:
     entries = sorted(load_catalog().values(), key=lambda entry: not entry.needs_torch)
     return [
         ("auto", _("Automatic (recommended)"), _("The shipped network for this kind of image, else Tikhonov")),
-        *((entry.name, entry.name, entry.summary) for entry in entries),
+        *((entry.name, _labelled(entry), _marked(entry, entry.summary)) for entry in entries),
     ]
 
 
@@ -188,6 +188,13 @@ def modelText(name: str, chosen: str = "") -> str:
     )
     parts = [title + entry.summary, entry.gain, _("Limits: {text}").format(text=entry.limits) if entry.limits else ""]
     parts.append(_("For {kinds}. Licence: {licence}.").format(kinds=kinds, licence=entry.licence))
-    if entry.perceptual:
-        parts.append(_("May invent detail that was not measured."))
-    return " ".join(part for part in parts if part)
+    return _marked(entry, " ".join(part for part in parts if part))
+
+
+def _labelled(entry: Any) -> str:
+    return _("{name} (may invent detail)").format(name=entry.name) if entry.perceptual else entry.name
+
+
+def _marked(entry: Any, text: str) -> str:
+    """`text`, led by the mark of caution where the model has one."""
+    return _("PERCEPTUAL: may invent detail.") + " " + text if entry.perceptual else text

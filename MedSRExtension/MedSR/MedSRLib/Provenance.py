@@ -21,6 +21,7 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
         "version": report.get("versions", {}).get("medsr", ""),
         "model": report.get("model", ""),
         "modelVersion": report.get("model_version", ""),
+        "caution": "perceptual: may invent detail" if report.get("perceptual") else "",
         "input": source.GetName() or "",
         "target": report.get("target", ""),
         "consistencyPercent": report.get("consistency", {}).get("residual_percent", ""),

@@ -42,6 +42,7 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
         (_("Slice profile"), _profile(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
+        (_("Not determined by the input"), str(report.get("undetermined", {}).get("meaning", ""))),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
         (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
@@ -60,7 +61,7 @@ def reportHtml(report: Mapping[str, Any]) -> str:
         if items:
             parts.append(f"<h4>{html.escape(title)}</h4><ul>{items}</ul>")
     if report.get("perceptual"):
-        parts.append("<p><b>" + html.escape(_("This model may invent detail that was not measured.")) + "</b></p>")
+        parts.append("<p><b>" + html.escape(_("Perceptual: this model may invent detail.")) + "</b></p>")
     parts.append("<p><i>" + html.escape(_("Not a medical device. Not for clinical decisions.")) + "</i></p>")
     return "".join(parts)
 

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,16 @@ def freshExportFolder(output: Path) -> Path:
     return folder
 
 
-def keepTimes(folder: Path, output: Path, *, remember: bool) -> None:
+def keepTimes(folder: Path, output: Path, *, remember: bool) -> Iterator[Path]:
     """Give the files in `folder` that are the same as at the last run into `output` the time that they had then.
 
     Args:
         folder: what was just written.
         output: folder of the training set; it may not exist yet.
         remember: write down the times for the next run, unless `output` holds other things.
+
+    Yields:
+        Each file that is done, so that the caller can keep the application alive in between.
 
     Raises:
         OSError: `output` cannot be written to.
@@ -54,6 +58,7 @@ def keepTimes(folder: Path, output: Path, *, remember: bool) -> None:
         if before is not None and before[0] == digest:
             os.utime(path, ns=(before[1], before[1]))
         told[name] = [digest, path.stat().st_mtime_ns]
+        yield path
     isOurs = not output.exists() or bool(known) or not any(output.iterdir())
     if remember and isOurs:
         output.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,10 @@ class TrainingSetMaker:
             self._processEvents()
             if job.isFinished:
                 return
-        keepTimes(folder, job.output, remember=not job.isCheck)
+        for _file in keepTimes(folder, job.output, remember=not job.isCheck):
+            self._processEvents()
+            if job.isFinished:
+                return
 
 
 def _specOf(
