@@ -133,6 +133,11 @@ def costs(output: Path, only: list[str]) -> None:
     stored.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
+def _shown(model: str) -> str:
+    """The name, with a dagger where the model may invent detail."""
+    return marked(model, load_catalog()[model].perceptual) if model in load_catalog() else model
+
+
 def _is_there(model: str) -> bool:
     return model in (BICUBIC, ORACLE, "auto") or model in load_catalog()
 
@@ -156,7 +161,7 @@ def figures_table(table: EvaluationTable) -> list[str]:
                 continue
             gained = "" if model == BICUBIC else format_gain(gain(table, "psnr", model, BICUBIC, case=case))
             cells = [format_value(metric, values[metric].get((case, model))) for metric in _SHOWN]
-            lines.append([case, marked(model, table), *cells, gained])
+            lines.append([case, marked(model, model in table.perceptual), *cells, gained])
     return markdown_table(["case", "model", *_HEADS, "gain over bicubic, dB"], lines)
 
 
@@ -172,7 +177,7 @@ def groups_table(table: EvaluationTable) -> list[str]:
             for group in groups:
                 chosen = EvaluationTable(tuple(row for row in table if GROUP_OF[row.volume] == group))
                 cells.append(format_gain(gain(chosen, "psnr", model, BICUBIC, case=case)))
-            lines.append([case, marked(model, table), *cells])
+            lines.append([case, marked(model, model in table.perceptual), *cells])
     return markdown_table(["case", "model", *groups], lines)
 
 
@@ -185,7 +190,7 @@ def published_table(figures: dict[str, dict[str, dict[str, dict[str, float]]]]) 
                 continue
             one, mean = by_image["fundus"], mean_figures(by_image)
             cells = [f"{one['rgb']:.2f}", f"{one['rgb_inside']:.2f}", f"{one['ssim']:.4f}", f"{mean['y']:.2f}"]
-            lines.append([case, model, *cells])
+            lines.append([case, _shown(model), *cells])
     head = ["case", "model", "fundus RGB dB", "in its field of view dB", "fundus SSIM", "y, all photographs dB"]
     return markdown_table(head, lines)
 
@@ -194,7 +199,7 @@ def costs_table(found: dict[str, dict[str, float]]) -> list[str]:
     """What one output megavoxel costs."""
     lines = [
         [
-            model, str(cost["scale"]), f"{cost['parameters']:,}" if cost["parameters"] else "",
+            _shown(model), str(cost["scale"]), f"{cost['parameters']:,}" if cost["parameters"] else "",
             f"{cost['seconds_per_megavoxel']:.2f}", f"{cost['peak_gb']:.2f}",
         ]
         for model, cost in found.items()

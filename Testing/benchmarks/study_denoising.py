@@ -42,7 +42,10 @@ def main() -> None:
     labels = [case_label(dataclasses.replace(CASES["kspace2"], noise=level)) for level in LEVELS]
     values = means(table, "psnr")
     head = ["PSNR dB at noise of", *(f"{100 * level:g} %" for level in LEVELS)]
-    lines = [[marked(m, table), *(f"{values[c, m]:.2f}" if (c, m) in values else "" for c in labels)] for m in MODELS]
+    lines = []
+    for model in MODELS:
+        cells = [f"{values[case, model]:.2f}" if (case, model) in values else "" for case in labels]
+        lines.append([marked(model, model in table.perceptual), *cells])
     for other in (BICUBIC, ORACLE, RIVAL):
         gains = (format_gain(gain(table, "psnr", JUDGED, other, case=case)) for case in labels)
         lines.append([f"{JUDGED} over {other}", *gains])

@@ -119,20 +119,14 @@ def _charts(table: EvaluationTable, baseline: str) -> str:
 def _means(table: EvaluationTable, baseline: str) -> str:
     baselines = [b for b in dict.fromkeys((baseline, *BASELINES)) if b in table.models]
     head, lines = means_table(table, baselines)
-    best = {
-        (case, metric): marked(
-            max(
-                (m for m in table.models if (case, m) in values),
-                key=lambda m: shown.gain(values[case, m], 0.0),
-                default="",
-            ),
-            table,
-        )
-        for metric, shown in METRICS.items()
-        if metric in _CAPTION_METRICS
-        for values in [means(table, metric)]
-        for case in table.cases
-    }
+    best: dict[tuple[str, str], str] = {}
+    for metric in _CAPTION_METRICS:
+        values = means(table, metric)
+        for case in table.cases:
+            known = [model for model in table.models if (case, model) in values]
+            if known:
+                first = max(known, key=lambda model: METRICS[metric].gain(values[case, model], 0.0))
+                best[case, metric] = marked(first, first in table.perceptual)
     columns = {3 + i: m for i, m in enumerate(("psnr", "psnr_mask", "ssim", "hfen"))}
     body = []
     for index, line in enumerate(lines):
@@ -140,8 +134,8 @@ def _means(table: EvaluationTable, baseline: str) -> str:
         for column, text in enumerate(line):
             winner = column in columns and best.get((line[0], columns[column])) == line[1]
             cells.append(f"<td{' class=best' if winner else ''}>{escape(text)}</td>")
-        first = index == 0 or lines[index - 1][0] != line[0]
-        body.append(f"<tr{' class=first' if first else ''}>{''.join(cells)}</tr>")
+        starts = index == 0 or lines[index - 1][0] != line[0]
+        body.append(f"<tr{' class=first' if starts else ''}>{''.join(cells)}</tr>")
     caution = ""
     if table.perceptual:
         names = ", ".join(sorted(table.perceptual))

@@ -94,7 +94,7 @@ def means_table(table: EvaluationTable, baselines: Sequence[str] = BASELINES) ->
             if not rows and not failed:
                 continue
             count = f"{len(rows)} ({failed} failed)" if failed else str(len(rows))
-            cells = [case, marked(model, table), count]
+            cells = [case, marked(model, model in table.perceptual), count]
             cells += [format_value(m, by_metric[m].get((case, model))) for m in shown]
             cells += [format_gain(gain(table, "psnr", model, b, case=case)) if b != model else "" for b in baselines]
             lines.append(cells)
@@ -112,7 +112,7 @@ def full_table(table: EvaluationTable) -> tuple[list[str], list[list[str]]]:
             note = f"used {row.model_used}"
         memory = "" if row.peak_mb is None else f"{row.peak_mb:.0f}"
         values = [format_value(m, row.value(m)) for m in shown]
-        lines.append([row.volume, row.case, marked(row.model, table), *values, memory, note])
+        lines.append([row.volume, row.case, marked(row.model, row.model in table.perceptual), *values, memory, note])
     return head, lines
 
 
@@ -122,9 +122,9 @@ def shown_metrics(table: EvaluationTable) -> list[str]:
     return [name for name in _SHOWN if asked or name != _OPTIONAL]
 
 
-def marked(model: str, table: EvaluationTable) -> str:
+def marked(model: str, perceptual: bool) -> str:
     """The model's name, with a dagger where it may invent detail."""
-    return f"{model} {_MARK}" if model in table.perceptual else model
+    return f"{model} {_MARK}" if perceptual else model
 
 
 def format_value(metric: str, value: float | None) -> str:
