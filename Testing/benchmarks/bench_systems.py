@@ -52,7 +52,7 @@ class Part:
     models: dict[str, tuple[str, ...]]
 
 
-SLAB = (192, 192, 12)
+SLAB = (192, 192, 8)
 PARTS = {
     "bicubic": Part(
         ("MR", "CT", "photo"), SLAB,
@@ -65,8 +65,8 @@ PARTS = {
         },
     ),
     "profile": Part(("MR", "CT", "photo"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
-    "kspace": Part(("MR", "CT"), (96, 96, 96), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
-    "profile3d": Part(("MR", "CT"), (96, 96, 96), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "kspace": Part(("MR", "CT"), (80, 80, 80), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "profile3d": Part(("MR", "CT"), (80, 80, 80), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
 }  # fmt: skip
 PHOTO_CROP = (384, 384, 1)
 
