@@ -216,3 +216,56 @@ def test_a_reader_of_events_that_leaves_ends_the_job(medsr_process, a_volume, tm
     assert process.returncode == 141
     assert "Traceback" not in err
     assert list(output.parent.iterdir()) == []
+
+
+# ---------------------------------------------------------------- networks with a factor of their own
+
+
+@pytest.fixture
+def a_gan(tmp_path):
+    """The bundle of a tiny untrained network of the family "gan", outside of the catalog."""
+    torch = pytest.importorskip("torch")
+    from medsr.models.registry import build_network
+    from medsr.training.bundling import bundle_from_training
+    from medsr.training.recipe import Recipe
+
+    options = {"features": 4, "blocks": 1, "global_residual": True}
+    network = ["network.architecture=srresnet", "network.spatial_dims=2", f"network.options={json.dumps(options)}"]
+    recipe = Recipe("tiny-gan").override(["family=gan", *network])
+    folder = tmp_path / "run"
+    (folder / "log").mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(build_network("srresnet", 2, options).state_dict(), folder / "weights.pt")
+    return bundle_from_training(folder, recipe)
+
+
+@pytest.mark.network
+def test_what_a_training_left_enlarges_by_its_own_factor_and_is_marked(medsr, a_volume, a_gan, tmp_path):
+    output, report = tmp_path / "out.nrrd", tmp_path / "report.json"
+    ended = medsr("upscale", a_volume(), output, "--model", a_gan, "--report", report)
+    assert ended.code == 0, ended.err
+    assert sitk.ReadImage(str(output)).GetSize() == (96, 80, 12)
+    assert "Target: four times as fine in plane (x, y), the factor of tiny-gan." in ended.out
+    assert "Caution   perceptual: may invent detail" in ended.out
+    assert "perceptual: may invent detail" in ended.err
+    assert "Unseen    93.8 % of the values" in ended.out
+    assert json.loads(report.read_text())["perceptual"] is True
+    assert "perceptual: may invent detail" in medsr("info", output).out
+
+
+@pytest.mark.network
+def test_models_tells_of_a_bundle_folder(medsr, a_gan):
+    told = medsr("models", a_gan).out
+    assert "perceptual: may invent detail" in told
+    assert "4 of its own, in plane" in told
+    assert "bicubic downscaling" in told
+    ended = medsr("models", a_gan.parent)
+    assert ended.code == 5
+    assert "is no bundle" in ended.err
+
+
+def test_interpolation_bears_no_mark(medsr, a_volume, tmp_path):
+    ended = medsr("upscale", a_volume(), tmp_path / "out.nrrd", "--scale", "2", "--model", "bspline")
+    assert "perceptual" not in ended.out + ended.err
+    assert "Unseen    87.5 % of the values" in ended.out
+    assert "MedSR" in medsr("info", tmp_path / "out.nrrd").out
