@@ -202,14 +202,14 @@ def test_a_segmentation_elsewhere_is_refused(a_volume, masks, helpers):
 def test_files_are_a_training_set_with_the_names_of_the_segments(scene, a_volume, a_segmentation, helpers, tmp_path):
     from medsr.io import read_volume
 
-    other = helpers.make_volume("Head 2 (été)")
+    other = helpers.make_volume("Head_2 (été)")
     nerve, cyst = helpers.box(SHAPE, (1, 1, 1), (5, 5, 5)), np.zeros(SHAPE, bool)
     drawn = helpers.make_segmentation(other, "Second", Nerve=nerve, Cyst=cyst)
     said = write(pairs_of((a_volume, a_segmentation), (other, drawn)), tmp_path / "set")
-    assert said == ["The segment Cyst of Second has no voxel of its own inside Head 2 (été)."]
+    assert said == ["The segment Cyst of Second has no voxel of its own inside Head_2 (été)."]
     description = json.loads((tmp_path / "set/dataset.json").read_text(encoding="utf-8"))
     assert description["labels"] == {"0": "background", "1": "Tumour", "2": "Nerve", "3": "Cyst"}
-    assert [entry["image"] for entry in description["training"]] == ["./images/Head.nrrd", "./images/Head-2-t.nrrd"]
+    assert [entry["image"] for entry in description["training"]] == ["./images/Head.nrrd", "./images/Head_2-t.nrrd"]
     sources = (a_volume, a_segmentation), (other, drawn)
     for entry, (volume, segmentation) in zip(description["training"], sources, strict=True):
         image, label = (read_volume(tmp_path / "set" / entry[kind]) for kind in ("image", "label"))

@@ -80,7 +80,7 @@ def caseNames(pairs: Sequence[ScenePair]) -> tuple[str, ...]:
     """A name for each pair, fit for files: that of its volume."""
     names: list[str] = []
     for pair in pairs:
-        base = re.sub(r"[^A-Za-z0-9]+", "-", _nameOf(pair.volume)).strip("-") or "volume"
+        base = re.sub(r"[^A-Za-z0-9_]+", "-", _nameOf(pair.volume)).strip("-_") or "volume"
         name, count = base, 2
         while name.lower() in [other.lower() for other in names]:  # Windows and macOS do not tell them apart
             name, count = f"{base}-{count}", count + 1
