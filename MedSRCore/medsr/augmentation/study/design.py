@@ -120,7 +120,7 @@ class StudyDesign:
             )
 
 
-def test_subjects(subjects: Iterable[str], folds: int, fold: int) -> list[str]:
+def held_out_subjects(subjects: Iterable[str], folds: int, fold: int) -> list[str]:
     """The subjects of a fold: dealt out in an order that depends on their names alone."""
     return _shuffled(subjects, "fold")[fold::folds]
 
@@ -128,7 +128,7 @@ def test_subjects(subjects: Iterable[str], folds: int, fold: int) -> list[str]:
 def training_subjects(subjects: Iterable[str], folds: int, fold: int, size: int = 0, seed: int = 0) -> list[str]:
     """Up to `size` (0: all) of the subjects outside a fold; a smaller size takes the first of a larger one."""
     everyone = list(subjects)
-    tested = set(test_subjects(everyone, folds, fold))
+    tested = set(held_out_subjects(everyone, folds, fold))
     rest = _shuffled((s for s in everyone if s not in tested), f"seed {seed}")
     return rest[: size or None]
 

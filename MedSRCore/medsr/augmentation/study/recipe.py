@@ -43,8 +43,8 @@ class SegmentationRecipe:
 
     def __post_init__(self) -> None:
         multiple = 2 ** len(self.filters)
-        if not self.filters or min(self.filters) < 1:
-            raise InvalidValueError(f"filters must be one or more numbers of channels, got {self.filters}.")
+        if len(self.filters) < 3 or min(self.filters) < 1:
+            raise InvalidValueError(f"filters must be three or more numbers of channels, got {self.filters}.")
         if len(self.patch) != 3 or any(n < 2 * multiple or n % multiple for n in self.patch):
             raise InvalidValueError(
                 f"patch must be three multiples of {multiple}, at least {2 * multiple}, for {len(self.filters)} "

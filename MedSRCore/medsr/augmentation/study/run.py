@@ -23,7 +23,7 @@ from medsr.augmentation.study.design import (
     Arm,
     Run,
     StudyDesign,
-    test_subjects,
+    held_out_subjects,
     training_subjects,
 )
 from medsr.augmentation.study.recipe import SegmentationRecipe
@@ -222,7 +222,7 @@ def _run(
     started = time.perf_counter()
     folds = study.design.folds
     trained_on = training_subjects(study.subjects, folds, run.fold, run.size, run.seed)
-    tested_on = set(test_subjects(study.subjects, folds, run.fold))
+    tested_on = set(held_out_subjects(study.subjects, folds, run.fold))
     of_arm = [sample for sample in samples[run.arm] if sample.subject in set(trained_on)]
     # Training takes nearly all the time; the rest is the test.
     segmenter = train_segmenter(
