@@ -40,7 +40,8 @@ class AdversarialModule(EnlargingModule):
         step = self.current_epoch * self.recipe.steps_per_epoch + index
         playing = step >= adversary.pixel_steps
         generators, judges = cast("list[LightningOptimizer]", self.optimizers())
-        fine, enlarged = batch["fine"], self.enlarge(batch)
+        fine = batch["fine"]
+        enlarged, middle = self.answer(batch)
         noise = self.instance_noise(batch, step)
 
         if playing and step % adversary.every == 0:
@@ -53,7 +54,7 @@ class AdversarialModule(EnlargingModule):
             self.log_dict({"d_loss": loss.detach(), **answers}, on_step=False, on_epoch=True)
 
         self.toggle_optimizer(generators)
-        terms = self.content(enlarged, fine, perceptual=playing)
+        terms = self.content(enlarged, fine, perceptual=playing) | middle
         if playing:
             with torch.no_grad():
                 real = self.discriminator(fine + noise)

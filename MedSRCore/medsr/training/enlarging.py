@@ -10,10 +10,13 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.nn import functional
 
 from medsr.errors import ModelError
+from medsr.losses.pixel import mean_absolute_error
 from medsr.models.enlarger import Enlarger
 from medsr.models.interpolation import enlarge_cubic
+from medsr.models.progressive_gan import ProgressiveNet
 from medsr.training.content import ContentLoss
 from medsr.training.pictures import contact_sheet, write_sheet
 from medsr.training.recipe import Recipe
@@ -47,9 +50,21 @@ class EnlargingModule(LightningModule):
         enlarged: Tensor = self.network(batch["coarse"], scale)
         return enlarged.float()
 
+    def answer(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The enlarged patches, and the term of the picture half-way where the recipe weighs it."""
+        weight = self.recipe.losses.intermediate
+        if not weight:
+            return self.enlarge(batch), {}
+        if not isinstance(self.network, ProgressiveNet):
+            raise ModelError("losses.intermediate needs a network with a picture half-way: progressive-gan.")
+        middle, enlarged = self.network.pictures(batch["coarse"])
+        half = functional.interpolate(batch["fine"], size=middle.shape[2:], mode="bicubic", antialias=True)
+        return enlarged.float(), {"intermediate": weight * mean_absolute_error(middle.float(), half)}
+
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The weighted sum of the content terms."""
-        return self.total(self.content(self.enlarge(batch), batch["fine"]))
+        enlarged, middle = self.answer(batch)
+        return self.total(self.content(enlarged, batch["fine"]) | middle)
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The sum of weighted terms; logs each of them.

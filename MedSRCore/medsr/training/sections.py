@@ -97,6 +97,13 @@ class LossRecipe:
 
     l1: float = field(default=1.0, metadata=doc("mean absolute error"))
     mse: float = field(default=0.0, metadata=doc("mean squared error"))
+    intermediate: float = field(
+        default=0.0,
+        metadata=doc(
+            "mean absolute error of progressive-gan's picture at twice the size against the fine patch halved; not in "
+            "the source's abstract, without it that picture is only a by-product"
+        ),
+    )
     structural: float = field(
         default=0.0, metadata=doc("1 - MS-SSIM; vdsr7: 0.6 l1 + 0.4 structural (code of Zamzmi et al. 2020)")
     )
