@@ -4,6 +4,55 @@ set(MEDSR_CORE_FILES
   medsr/__main__.py
   medsr/api.py
   medsr/augmentation/__init__.py
+  medsr/augmentation/acquisition.py
+  medsr/augmentation/api.py
+  medsr/augmentation/building.py
+  medsr/augmentation/cases.py
+  medsr/augmentation/checks.py
+  medsr/augmentation/cluster.py
+  medsr/augmentation/datasets/__init__.py
+  medsr/augmentation/datasets/bids.py
+  medsr/augmentation/datasets/decathlon.py
+  medsr/augmentation/datasets/layout.py
+  medsr/augmentation/datasets/nnunet.py
+  medsr/augmentation/datasets/nnunet_check.py
+  medsr/augmentation/datasets/paired.py
+  medsr/augmentation/datasets/paths.py
+  medsr/augmentation/folder.py
+  medsr/augmentation/labels.py
+  medsr/augmentation/making.py
+  medsr/augmentation/originals.py
+  medsr/augmentation/page.py
+  medsr/augmentation/pictures.py
+  medsr/augmentation/planning.py
+  medsr/augmentation/quality.py
+  medsr/augmentation/recipes/__init__.py
+  medsr/augmentation/recipes/bspline-x2.json
+  medsr/augmentation/recipes/degrade-bspline.json
+  medsr/augmentation/recipes/degrade-sr.json
+  medsr/augmentation/recipes/mix.json
+  medsr/augmentation/recipes/sr-iso1.json
+  medsr/augmentation/recipes/sr-x2.json
+  medsr/augmentation/run.py
+  medsr/augmentation/spec.py
+  medsr/augmentation/splits.py
+  medsr/augmentation/study/__init__.py
+  medsr/augmentation/study/chart.py
+  medsr/augmentation/study/controls.py
+  medsr/augmentation/study/design.py
+  medsr/augmentation/study/findings.py
+  medsr/augmentation/study/network.py
+  medsr/augmentation/study/patches.py
+  medsr/augmentation/study/recipe.py
+  medsr/augmentation/study/report.py
+  medsr/augmentation/study/results.py
+  medsr/augmentation/study/run.py
+  medsr/augmentation/study/samples.py
+  medsr/augmentation/study/scores.py
+  medsr/augmentation/study/segmentation.json
+  medsr/augmentation/study/sentences.py
+  medsr/augmentation/study/training.py
+  medsr/augmentation/tasks.py
   medsr/bundles/LICENSE
   medsr/bundles/ct-3d/LICENSE
   medsr/bundles/ct-3d/configs/inference.json
@@ -33,8 +82,23 @@ set(MEDSR_CORE_FILES
   medsr/bundles/slices-2d/docs/recipe.json
   medsr/bundles/slices-2d/docs/training-log.csv
   medsr/bundles/slices-2d/models/model.pt
+  medsr/bundles/srresnet/LICENSE
+  medsr/bundles/srresnet/configs/inference.json
+  medsr/bundles/srresnet/configs/metadata.json
+  medsr/bundles/srresnet/docs/README.md
+  medsr/bundles/srresnet/docs/recipe.json
+  medsr/bundles/srresnet/docs/training-log.csv
+  medsr/bundles/srresnet/models/model.pt
+  medsr/bundles/texture-net/LICENSE
+  medsr/bundles/texture-net/configs/features.json
+  medsr/bundles/texture-net/docs/README.md
+  medsr/bundles/texture-net/docs/recipe.json
+  medsr/bundles/texture-net/docs/training-log.csv
+  medsr/bundles/texture-net/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
+  medsr/cli/augment.py
+  medsr/cli/augment_evaluate.py
   medsr/cli/console.py
   medsr/cli/demo.py
   medsr/cli/doctor.py
@@ -51,19 +115,24 @@ set(MEDSR_CORE_FILES
   medsr/degradation.py
   medsr/demo.py
   medsr/doctor.py
+  medsr/downscaling.py
   medsr/errors.py
   medsr/evaluation/__init__.py
   medsr/evaluation/charts.py
+  medsr/evaluation/downscaled.py
   medsr/evaluation/page.py
+  medsr/evaluation/perceptual.py
   medsr/evaluation/planes.py
   medsr/evaluation/plates.py
   medsr/evaluation/png.py
   medsr/evaluation/protocols.py
   medsr/evaluation/rows.py
   medsr/evaluation/run.py
+  medsr/evaluation/scoring.py
   medsr/evaluation/statistics.py
   medsr/evaluation/style.py
   medsr/evaluation/tables.py
+  medsr/evaluation/yardsticks.py
   medsr/files.py
   medsr/geometry.py
   medsr/inference/__init__.py
@@ -72,11 +141,14 @@ set(MEDSR_CORE_FILES
   medsr/inference/interpolate.py
   medsr/inference/network.py
   medsr/inference/noise.py
+  medsr/inference/own_factor.py
   medsr/inference/pipeline.py
   medsr/inference/plan.py
   medsr/inference/refine.py
+  medsr/inference/sampling.py
   medsr/inference/target.py
   medsr/inference/tiles.py
+  medsr/inference/undetermined.py
   medsr/io/__init__.py
   medsr/io/describing.py
   medsr/io/dicom.py
@@ -86,39 +158,110 @@ set(MEDSR_CORE_FILES
   medsr/io/itk.py
   medsr/io/nifti.py
   medsr/io/nifti_writing.py
+  medsr/io/provenance.py
   medsr/io/reading.py
   medsr/io/staging.py
   medsr/io/writing.py
   medsr/jobs.py
   medsr/losses/__init__.py
+  medsr/losses/adversarial.py
+  medsr/losses/perceptual.py
   medsr/losses/pixel.py
+  medsr/losses/structural.py
   medsr/metrics.py
   medsr/models/__init__.py
+  medsr/models/discriminators/__init__.py
+  medsr/models/discriminators/norms.py
+  medsr/models/discriminators/pairs.py
+  medsr/models/discriminators/vgg_patch.py
+  medsr/models/discriminators/wavelet_unet.py
+  medsr/models/edsr_se.py
+  medsr/models/enlarger.py
+  medsr/models/features/__init__.py
+  medsr/models/features/resnet10.py
+  medsr/models/features/shipped.py
+  medsr/models/features/texture_net.py
+  medsr/models/features/vgg19.py
+  medsr/models/features/weights.py
+  medsr/models/haar.py
+  medsr/models/hydra.py
+  medsr/models/interpolation.py
+  medsr/models/layers.py
   medsr/models/profile_refiner.py
+  medsr/models/progressive_gan.py
   medsr/models/registry.py
+  medsr/models/rrdb.py
+  medsr/models/srresnet.py
+  medsr/models/vdsr7.py
   medsr/normalisation.py
   medsr/options.py
   medsr/py.typed
   medsr/resources.py
   medsr/training/__init__.py
+  medsr/training/adversarial.py
   medsr/training/bundling.py
   medsr/training/cards/ct-3d.json
+  medsr/training/cards/disgan.json
+  medsr/training/cards/edsr-se-gan-x16.json
+  medsr/training/cards/edsr-se-gan-x8.json
+  medsr/training/cards/edsr-se-gan.json
   medsr/training/cards/mr-3d-noisy.json
   medsr/training/cards/mr-3d.json
+  medsr/training/cards/progressive-gan.json
   medsr/training/cards/slices-2d.json
+  medsr/training/cards/srgan.json
+  medsr/training/cards/srresnet.json
+  medsr/training/cards/three-player-gan.json
+  medsr/training/cards/vdsr7-multiscale.json
+  medsr/training/content.py
+  medsr/training/data.py
+  medsr/training/enlarging.py
+  medsr/training/feature_bundle.py
+  medsr/training/footprint.py
+  medsr/training/guard.py
+  medsr/training/images.py
+  medsr/training/model_card.py
+  medsr/training/pairs.py
   medsr/training/patches.py
+  medsr/training/pictures.py
   medsr/training/recipe.py
   medsr/training/recipes/ct-3d.json
   medsr/training/recipes/ct.data.json
+  medsr/training/recipes/disgan-small.json
+  medsr/training/recipes/disgan.json
+  medsr/training/recipes/edsr-se-gan-small.json
+  medsr/training/recipes/edsr-se-gan-x16-small.json
+  medsr/training/recipes/edsr-se-gan-x16.json
+  medsr/training/recipes/edsr-se-gan-x8-small.json
+  medsr/training/recipes/edsr-se-gan-x8.json
+  medsr/training/recipes/edsr-se-gan.json
+  medsr/training/recipes/images.data.json
   medsr/training/recipes/mr-3d-gpu.json
   medsr/training/recipes/mr-3d-noisy.json
   medsr/training/recipes/mr-3d.json
   medsr/training/recipes/mr.data.json
+  medsr/training/recipes/progressive-gan-small.json
+  medsr/training/recipes/progressive-gan.json
+  medsr/training/recipes/rrdb-small.json
   medsr/training/recipes/slices-2d.json
   medsr/training/recipes/slices.data.json
+  medsr/training/recipes/srgan-small.json
+  medsr/training/recipes/srgan.json
+  medsr/training/recipes/srresnet-small.json
+  medsr/training/recipes/srresnet.json
+  medsr/training/recipes/texture-net.json
+  medsr/training/recipes/three-player-gan-small.json
+  medsr/training/recipes/three-player-gan.json
+  medsr/training/recipes/vdsr7-multiscale-small.json
+  medsr/training/recipes/vdsr7-multiscale.json
   medsr/training/restoration.py
   medsr/training/run.py
+  medsr/training/schedule.py
+  medsr/training/sections.py
+  medsr/training/texture.py
+  medsr/training/three_player.py
   medsr/training/volumes.py
+  medsr/training/warm_start.py
   medsr/volume.py
   medsr/worker.py
   )
