@@ -2,13 +2,12 @@
 
 import argparse
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from medsr.cli.failures import EXIT_CODES
-from medsr.cli.main import VERBS
+from medsr.cli.main import VERBS, verb_module
 from medsr.cli.parsing import VerbParser
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -20,7 +19,7 @@ def section(verb):
 
 
 def options_of(verb):
-    module = import_module(f"medsr.cli.{verb}")
+    module = verb_module(verb)
     parser = VerbParser(f"medsr {verb}", module.__doc__, module.EXAMPLES)
     module.configure(parser)
     return {name for name in parser.option_names if name.startswith("--")} - {"--help"}
@@ -40,10 +39,12 @@ def test_every_option_is_documented_and_every_documented_option_is_there(verb):
 
 
 def test_examples_of_the_reference_are_accepted_by_the_parser():
-    examples = re.findall(r"^medsr (\w+) (.+)$", (REFERENCE / "cli.md").read_text(encoding="utf-8"), re.MULTILINE)
+    verbs = "|".join(sorted(VERBS, key=len, reverse=True))
+    text = (REFERENCE / "cli.md").read_text(encoding="utf-8")
+    examples = re.findall(rf"^medsr ({verbs}) (.+)$", text, re.MULTILINE)
     assert len(examples) >= 5
     for verb, arguments in examples:
-        module = import_module(f"medsr.cli.{verb}")
+        module = verb_module(verb)
         parser = VerbParser(f"medsr {verb}", module.__doc__, module.EXAMPLES)
         module.configure(parser)
         assert isinstance(parser.parse_args(arguments.split()), argparse.Namespace)

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import importlib
 import inspect
 import json
 import os
@@ -20,7 +19,7 @@ from scipy import ndimage
 import medsr
 from medsr import errors
 from medsr.catalog import find_model
-from medsr.cli.main import VERBS, main
+from medsr.cli.main import VERBS, main, verb_module
 from medsr.cli.parsing import VerbParser, check_option_names, join_negative_numbers
 from medsr.evaluation.rows import Row
 from medsr.io.formats import READABLE, WRITABLE
@@ -30,7 +29,7 @@ from medsr.training.recipe import Recipe
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WITH_PYTHON = ("README.md", "docs/how-to/python.md", "docs/tutorials/first-steps.md", "docs/explanation/physics.md",
-               "docs/explanation/trust.md")  # fmt: skip
+               "docs/explanation/trust.md", "docs/tutorials/augmentation.md")  # fmt: skip
 WITH_COMMANDS = ("README.md", "docs/tutorials/first-steps.md", "docs/how-to/choose-a-target.md", "docs/how-to/dicom.md")
 NOT_RUN = "<!-- not run"
 
@@ -84,18 +83,23 @@ def commands(text):
             while words and re.fullmatch(r"\w+=\S*", words[0]):  # OMP_NUM_THREADS=1 medsr ...
                 words.pop(0)
             if words and words[0] == "medsr":
-                found.append(words[1:])
+                found.append(with_whole_verb(words[1:]))
     return found
+
+
+def with_whole_verb(words):
+    """The words of a command, a verb of two words as one."""
+    return [" ".join(words[:2]), *words[2:]] if " ".join(words[:2]) in VERBS else words
 
 
 def inline_commands(text):
     """The words of every `medsr verb ...` within a sentence."""
     spans = re.findall(r"`(medsr [a-z][^`\n]*)`", without_fences(text))
-    return [span.split()[1:] for span in spans]
+    return [with_whole_verb(span.split()[1:]) for span in spans]
 
 
 def parser_of(verb):
-    module = importlib.import_module(f"medsr.cli.{verb}")
+    module = verb_module(verb)
     parser = VerbParser(f"medsr {verb}", module.__doc__, module.EXAMPLES)
     module.configure(parser)
     parser.add_argument("--debug", action="store_true")

@@ -48,8 +48,6 @@ def check_output(plan: CohortPlan, output: Path, *, overwrite: bool) -> None:
             f"{str(output)!r} holds {len(foreign)} copies that this call would not make, such as {foreign[0].stem}. "
             "Give another folder, or pass --overwrite to remove them."
         )
-
-
     stale = [task.name for task in plan.tasks if recorded_digest(Path(task.sidecar)) not in (None, task.digest)]
     if stale and not overwrite:
         raise OutputError(

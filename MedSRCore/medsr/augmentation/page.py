@@ -51,7 +51,7 @@ def render_page(
         f"<header><h1>{escape(title)}</h1>",
         f"<p>{len(dataset.real)} originals and {len(dataset.synthetic)} copies made by MedSR. "
         f"{len(flagged)} copies are flagged, {len(problems)} could not be made.</p>",
-        *(f"<p>{escape(str(line))}</p>" for line in plan["lines"]),
+        *(f"<p>{escape(str(line))}</p>" for line in plan["lines"][:2]),
         f'<p class="warning">{_DISCLAIMER}</p></header>',
         _problems(problems, warnings),
         _flagged(flagged),

@@ -26,6 +26,7 @@ VERBS = {
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",
     "augment": "make a larger segmentation training set, with super-resolved copies",
+    "augment evaluate": "train segmentation networks and tell whether the copies helped",
     "train": "train a network by a recipe",
     "demo": "degrade and enlarge a real brain, and show it on a page",
     "doctor": "check this installation and say what is missing for what",
@@ -74,8 +75,7 @@ def _dispatch(arguments: list[str]) -> int:
     name, rest = " ".join(arguments[:words]), arguments[words:]
     if name not in VERBS:
         raise unknown_name("command", name, VERBS)
-    # The verb of the same name is a module with `configure(parser)` and `run(options)`.
-    verb: Any = import_module(f"medsr.cli.{name.replace(' ', '_')}")
+    verb = verb_module(name)
     parser = VerbParser(prog=f"medsr {name}", description=verb.__doc__, epilog=verb.EXAMPLES)
     verb.configure(parser)
     parser.add_argument("--debug", action="store_true", help="on an error, show the traceback as well")
@@ -85,6 +85,11 @@ def _dispatch(arguments: list[str]) -> int:
         say(parser.format_help().rstrip())
         return 0
     return int(verb.run(parser.parse_args(rest)))
+
+
+def verb_module(name: str) -> Any:
+    """The module of a verb, with `configure(parser)` and `run(options)`; blanks in its name are underscores."""
+    return import_module(f"medsr.cli.{name.replace(' ', '_')}")
 
 
 def _report(error: BaseException, interruption: Interruption, *, debug: bool) -> int:
