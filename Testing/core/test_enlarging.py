@@ -287,6 +287,29 @@ def test_smaller_tiles_when_memory_runs_out(monkeypatch):
         refine.enlarge_volume(coarse, 4, hopeless, **arguments)
 
 
+def test_a_device_without_memory_hands_over_to_the_cpu_and_the_report_says_so(bundle, monkeypatch, caplog):
+    from medsr.errors import ResourceError
+    from medsr.inference import network
+
+    bundle()
+    asked = []
+
+    def poor(model, image, device):
+        asked.append(device)
+        if device != "cpu":
+            raise ResourceError("no memory")
+        return model
+
+    monkeypatch.setattr(network, "choose_device", lambda asked: "cuda:0")
+    monkeypatch.setattr(network, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(network, "local_network", poor)
+    volume = volume_of(textured((2, 16, 12)), modality="MR")
+    report = super_resolve(volume, UpscaleOptions(model="toy-x4")).report
+    assert asked == ["cuda:0", "cpu", "cpu"]
+    assert report["device"] == "cpu"
+    assert "continuing on the CPU" in caplog.text
+
+
 @pytest.mark.parametrize("architecture", TINY)
 def test_a_bundle_of_every_architecture_runs(bundle, architecture):
     bundle("tiny-2d", architecture, 2, TINY[architecture])

@@ -109,7 +109,7 @@ def super_resolve(
     report = {
         **plan.to_dict(),
         "source": volume.source,
-        "device": where,
+        "device": where(),
         "consistency": _worst([check for check, _ in checks], plan),
         "undetermined": undetermined_part([seen for _, seen in checks], plan.target),
         "perceptual": plan.entry.perceptual,
@@ -130,14 +130,17 @@ def provenance_text(entry: CatalogEntry) -> str:
 Enlarge = Callable[[Array, Callable[[float], None]], Array]
 
 
-def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coarse: Array) -> tuple[Enlarge, str]:
-    """A function that enlarges one channel onto the work grid, and where it runs."""
+def _choose_method(
+    plan: Plan, options: UpscaleOptions, limit: int | None, coarse: Array
+) -> tuple[Enlarge, Callable[[], str]]:
+    """A function that enlarges one channel onto the work grid, and one that says where it ran."""
     if plan.entry.kind == "interpolation":
         source, target, name = plan.target.source, plan.target.work, plan.entry.name
-        return lambda array, report: interpolate(array, source, target, name, report), "cpu"
+        return lambda array, report: interpolate(array, source, target, name, report), lambda: "cpu"
     if plan.entry.kind == "deconvolution":
         smoothness = plan.entry.smoothness
-        return lambda array, report: plan.acquisition.tikhonov(array, smoothness).astype(np.float32, copy=False), "cpu"
+        tikhonov = plan.acquisition.tikhonov
+        return lambda array, report: tikhonov(array, smoothness).astype(np.float32, copy=False), lambda: "cpu"
     # Only here does torch come in.
     try:
         from medsr.inference.network import make_enlarger
@@ -153,7 +156,8 @@ def _choose_method(plan: Plan, options: UpscaleOptions, limit: int | None, coars
         ) from error
 
     enlarger = make_enlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
-    return enlarger, enlarger.device
+    # Asked afterwards: for want of memory it may have gone on to the CPU.
+    return enlarger, lambda: enlarger.device
 
 
 def _each_channel(
