@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -69,9 +71,8 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
             "Working on several processes or machines needs dask, not installed here. Install with: "
             "pip install 'medsr[cohort]'"
         ) from error
-    # What becomes of workers is told by the results.
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         if cluster in (None, LOCAL):
             cores = os.cpu_count() or 1
             count, each = choose_workers(workers, memory, needs_bytes, cores, available_memory())
@@ -83,7 +84,7 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
                     threads_per_worker=1,
                     memory_limit=each,
                     dashboard_address=None,
-                    silence_logs=logging.ERROR,
+                    silence_logs=logging.CRITICAL,
                     env=dict.fromkeys(_THREADS, threads),
                 )
             )
@@ -115,11 +116,13 @@ class DaskExecutor:
         Raises:
             CancelledError: the person asked to stop. Workers that were started here are ended, and what they had begun
                 is removed; those of another scheduler finish the copies that they have begun.
+            InputError: the scheduler went away.
         """
         distributed: Any = import_module("distributed")
+        if not self._client.nthreads():
+            progress.warn("The scheduler has no worker yet; the work begins when one comes.")
         left = iter(tasks)
         running: dict[Any, Task] = {}
-        lost = False
         try:
             while True:
                 for task in _take(left, self._room() - len(running)):
@@ -134,15 +137,15 @@ class DaskExecutor:
                 except distributed.TimeoutError:
                     continue
                 for future in done:
-                    task = running.pop(future)
-                    result = _result_of(future, task)
-                    lost = lost or result.status == FAILED
-                    yield result
+                    yield _result_of(future, running.pop(future))
+        except (asyncio.CancelledError, futures.CancelledError, OSError) as error:
+            raise InputError(
+                "The Dask scheduler went away. Start it again, and give the same call: finished copies are kept."
+            ) from error
         except (CancelledError, KeyboardInterrupt, GeneratorExit):
             self._stop(running)
             raise
-        if lost or self._owns_workers:
-            remove_drafts(tasks)
+        remove_drafts(tasks)
 
     def _room(self) -> int:
         """How many tasks may be out at once; some even while no worker is there yet."""
@@ -162,6 +165,18 @@ def remove_drafts(tasks: Sequence[Task]) -> None:
     for folder in folders:
         for draft in folder.glob(".medsr-*"):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What becomes of workers is told by results and errors, not by the log of Dask."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _connect(distributed: Any, address: str) -> Any:
