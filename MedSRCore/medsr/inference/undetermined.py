@@ -24,6 +24,8 @@ Array = NDArray[np.float32]
 _BLIND = 1e-6
 """Squared gain, relative to the largest, below which the acquisition sees nothing: a thousandth of the signal."""
 
+_VALUES_AT_ONCE = 1_000_000
+
 
 @dataclass(frozen=True)
 class SeenEnergy:
@@ -41,8 +43,10 @@ class SeenEnergy:
 def seen_energy(fine: Array, acquisition: Acquisition) -> SeenEnergy:
     """Split the energy of `fine` (shape ``acquisition.fine_shape``) into what `acquisition` sees and the rest."""
     mean = float(fine.mean(dtype=np.float64))
-    # Plane by plane: nothing of the result's size is held.
-    total = sum(float(np.square(plane.astype(np.float64) - mean).sum()) for plane in fine)
+    # Some rows at a time: nothing of the result's size is held.
+    rows = max(1, _VALUES_AT_ONCE // fine.shape[2])
+    blocks = (plane[start : start + rows] for plane in fine for start in range(0, fine.shape[1], rows))
+    total = sum(float(np.square(block.astype(np.float64) - mean).sum()) for block in blocks)
     # Every row of the acquisition sums to one, so the mean passes unchanged.
     coarse = acquisition.forward(fine).astype(np.float64) - mean
     dual = apply_along(coarse, {axis: _inverse_gram(sampling) for axis, sampling in acquisition.active.items()})
