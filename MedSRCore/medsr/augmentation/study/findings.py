@@ -69,8 +69,8 @@ def compare(
     Networks are compared that share fold and seed, and so training subjects, first weights and test images. What is
     uncertain is which subjects were tested and how the trainings turned out. Both are resampled: within each fold the
     seeds and the subjects are drawn with replacement, independently (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993; for two crossed factors Owen 2007, The pigeonhole bootstrap). Resampling the subjects alone would
-    take the luck of a few trainings for an effect.
+    Bootstrap, 1993; for two crossed factors Owen 2007, The pigeonhole bootstrap); with one seed, the folds, of which
+    each has a training of its own. Resampling the subjects alone would take the luck of a few trainings for an effect.
 
     Args:
         rows: of all runs.
@@ -126,18 +126,29 @@ def _cells(rows: Sequence[Row], size: int, arm: str, metric: str, structure: str
 
 
 def _bootstrap(blocks: Sequence[NDArray[np.float64]], seed: int) -> Gain | None:
-    """Mean and interval of blocks ``(seeds, subjects)``, each of which is resampled along both axes."""
+    """Mean and interval of blocks ``(seeds, subjects)``, one for each fold, resampled along both axes.
+
+    With a single seed the folds are resampled in place of the seeds.
+    """
     if not blocks:
         return None
-    subjects = sum(block.shape[1] for block in blocks)
-    mean = sum(float(block.mean(axis=0).sum()) for block in blocks) / subjects
-    if subjects < 2:
-        return Gain(mean, None, None, subjects)
+    sizes = np.array([block.shape[1] for block in blocks])
+    mean = sum(float(block.mean(axis=0).sum()) for block in blocks) / sizes.sum()
+    if sizes.sum() < 2:
+        return Gain(mean, None, None, 1)
     rng = np.random.default_rng(seed)
-    drawn = np.zeros(RESAMPLES)
-    for block in blocks:
-        rows, columns = (rng.multinomial(n, [1 / n] * n, size=RESAMPLES) / n for n in block.shape)
-        drawn += np.einsum("rs,sn,rn->r", rows, block, columns) * block.shape[1] / subjects
+    folds = np.ones((RESAMPLES, len(blocks)))
+    if all(block.shape[0] == 1 for block in blocks):
+        folds = _draws(rng, len(blocks))
+    total, counted = np.zeros(RESAMPLES), folds @ sizes
+    for number, block in enumerate(blocks):
+        seeds, subjects = (_draws(rng, n) / n for n in block.shape)
+        total += folds[:, number] * sizes[number] * np.einsum("rs,sn,rn->r", seeds, block, subjects)
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Gain(mean, float(low), float(high), subjects)
+    low, high = np.percentile(total / counted, [tail, 100 - tail])
+    return Gain(mean, float(low), float(high), int(sizes.sum()))
+
+
+def _draws(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """How often each of `count` things is drawn, with replacement, in every resample."""
+    return np.asarray(rng.multinomial(count, [1 / count] * count, size=RESAMPLES))
