@@ -42,6 +42,12 @@ OTHER_PROGRAMS = {
     "--extra-index-url",
     "--index-url",
     "--page",
+    # Dask and SLURM
+    "--nworkers",
+    "--nthreads",
+    "--memory-limit",
+    "--gres",
+    "--cpus-per-task",
 }
 # These are tried elsewhere, or take long.
 NOT_TRIED = {"evaluate", "train", "demo", "doctor"}

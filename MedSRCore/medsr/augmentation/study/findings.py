@@ -137,9 +137,8 @@ def _bootstrap(blocks: Sequence[NDArray[np.float64]], seed: int) -> Gain | None:
     if sizes.sum() < 2:
         return Gain(mean, None, None, 1)
     rng = np.random.default_rng(seed)
-    folds = np.ones((RESAMPLES, len(blocks)))
-    if all(block.shape[0] == 1 for block in blocks):
-        folds = _draws(rng, len(blocks))
+    one_seed = all(block.shape[0] == 1 for block in blocks)
+    folds = _draws(rng, len(blocks)) if one_seed else np.ones((RESAMPLES, len(blocks)))
     total, counted = np.zeros(RESAMPLES), folds @ sizes
     for number, block in enumerate(blocks):
         seeds, subjects = (_draws(rng, n) / n for n in block.shape)
@@ -149,6 +148,6 @@ def _bootstrap(blocks: Sequence[NDArray[np.float64]], seed: int) -> Gain | None:
     return Gain(mean, float(low), float(high), int(sizes.sum()))
 
 
-def _draws(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+def _draws(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     """How often each of `count` things is drawn, with replacement, in every resample."""
-    return np.asarray(rng.multinomial(count, [1 / count] * count, size=RESAMPLES))
+    return rng.multinomial(count, [1 / count] * count, size=RESAMPLES).astype(np.float64)
