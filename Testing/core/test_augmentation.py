@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 
 import medsr
@@ -247,6 +248,20 @@ def test_a_cancelled_task_leaves_nothing(a_set, tmp_path):
     with pytest.raises(CancelledError):
         execute_task(plan.tasks[0], lambda: True)
     assert not list((tmp_path / "out").rglob("*.*"))
+
+
+def test_ct_keeps_its_hounsfield_units_when_nobody_says_it_is_ct(a_set, tmp_path):
+    def spoil(root, data):
+        for file in (root / "imagesTr").iterdir():
+            sitk.WriteImage(sitk.ReadImage(str(file)) - 1000, str(file))
+        data["modality"] = {"0": "image"}
+
+    bent = tmp_path / "bent.json"
+    bent.write_text('{"model": "bspline", "target": {"grid": "original"}, "degrade": {"contrast": [2, 2]}}')
+    task = plan_of(a_set(1, spoil=spoil), tmp_path / "out", recipes=(str(bent),)).tasks[0]
+    assert execute_task(task).status == MADE
+    before, after = (medsr.read_volume(path).array for path in (task.images[0], task.image_outputs[0]))
+    assert np.abs(before.astype(int) - after).max() <= 1
 
 
 def test_files_without_sidecar_are_leftovers_and_are_replaced(a_set, tmp_path):

@@ -138,6 +138,8 @@ def test_plain_folders_pair_by_name(arrays, tmp_path):
     found = read_dataset(tmp_path / "set")
     assert [c.name for c in found.cases] == ["a", "b"]
     assert found.warnings == ("2 files have no partner and are left out: c, d.",)
+    # What macOS leaves beside files is none of them.
+    (tmp_path / "set/images/._a.nii.gz").write_bytes(b"x")
     (tmp_path / "set/labels.json").write_text('{"block": 1}')
     assert read_dataset(tmp_path / "set").labels == {"block": 1}
     nested = read_dataset(tmp_path / "set", "images/*.nii.gz", "labels/*.nrrd")

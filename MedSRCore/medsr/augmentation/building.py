@@ -198,7 +198,8 @@ def _cost(recipe: Recipe, geometry: Geometry, planar: bool, modality: str) -> tu
         size = [max(n // 2, 1) for n in geometry.size_xyz[:2]] + [geometry.size_xyz[2] // (1 if planar else 2) or 1]
         geometry = geometry.with_grid([s * 2 for s in geometry.spacing_xyz_mm], size)
     memory, seconds = _estimate(geometry, options, planar, "MR" if modality == "auto" else modality)
-    return grid, memory, seconds
+    # Beside the image: the fields of the structures and the label map.
+    return grid, memory + 12 * grid.voxels, seconds
 
 
 @lru_cache(maxsize=256)

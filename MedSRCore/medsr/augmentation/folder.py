@@ -36,7 +36,8 @@ def check_output(plan: CohortPlan, output: Path, *, overwrite: bool) -> None:
     if filled and not (records / RECORD).is_file():
         raise OutputError(f"{str(output)!r} holds other files. Give a folder that is new or empty.")
     if filled:
-        root = read_json(records / RECORD).get("source")
+        record = read_json(records / RECORD)
+        root = record.get("source") if isinstance(record, dict) else None
         if root != plan.dataset.root and not overwrite:
             raise OutputError(
                 f"{str(output)!r} was made from {root!r}, not from {plan.dataset.root!r}. Give another folder, or pass "
@@ -116,8 +117,9 @@ def _foreign_copies(plan: CohortPlan) -> list[Path]:
 
 def _remove_copy(sidecar: Path, output: Path) -> None:
     """Remove the files of a copy, as far as its sidecar names files below `output`; the sidecar last."""
-    files = read_json(sidecar).get("files", {})
-    for text in (*files.get("images", ()), files.get("label")):
+    record = read_json(sidecar)
+    files = record.get("files") if isinstance(record, dict) else None
+    for text in (*files.get("images", ()), files.get("label")) if isinstance(files, dict) else ():
         try:
             path = inside(output, os.path.relpath(sidecar.parent / str(text), output), "A file of a copy")
         except InputError:

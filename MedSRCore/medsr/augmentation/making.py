@@ -20,6 +20,7 @@ from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
 from medsr.errors import CancelledError, InputError, MedSRError, OutputError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import Result, super_resolve
+from medsr.inference.plan import decide_modality
 from medsr.io import Staging, read_volume, stage_volume
 from medsr.jobs import Progress
 from medsr.options import UpscaleOptions
@@ -87,9 +88,8 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
     warnings: list[str] = []
     for channel, path in enumerate(task.images):
         volume = read_volume(path)
-        modality = task.modalities[channel]
-        volume = volume.replace(modality=modality if modality in ("MR", "CT") else volume.modality)
         volume.check_usable()
+        modality, _ = decide_modality(volume, task.modalities[channel])
         options = UpscaleOptions(
             model=recipe.model,
             modality=modality,

@@ -68,27 +68,41 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
     if not spec.dry_run:
         options = {key: value for key, value in dataclasses.asdict(spec).items() if key not in ("source", "output")}
         prepare_output(plan, output, options)
-        progress.stage("Placing the originals")
-        place = progress.section(_CHECKED, _PLACED)
-        for number, (source, placed) in enumerate(plan.originals, 1):
-            place_original(source, placed, plan.values, spec.originals)
-            place(number / len(plan.originals))
-        with _executor(spec, plan, executor) as runner:
-            results = _make_copies(plan, runner, progress)
-        report.update(_finish(plan, results, options, spec.seed, progress))
-        if plan.format == "nnunet":
-            progress.stage("Checking as nnU-Net does")
-            report["nnunet_faults"] = check_nnunet(output, progress.section(_MADE, 1.0))
-            for fault in report["nnunet_faults"]:
-                progress.warn(f"nnU-Net would complain: {fault}")
+        try:
+            report.update(_work(plan, spec, options, executor, progress))
+        except (CancelledError, KeyboardInterrupt) as error:
+            # The signal may have come while a copy was tidying up after itself.
+            clear_drafts(plan)
+            done = sum(map(is_complete, plan.tasks))
+            raise CancelledError(
+                f"Stopped: {done} of {len(plan.tasks)} copies are finished and stay; the same call goes on from there."
+            ) from error
     progress.at(1.0)
     report["seconds"] = round(time.perf_counter() - started, 2)
     return ResultEvent(str(output), report)
 
 
-def _executor(
-    spec: AugmentSpec, plan: CohortPlan, given: Executor | None
-) -> AbstractContextManager[Executor]:
+def _work(
+    plan: CohortPlan, spec: AugmentSpec, options: Mapping[str, Any], executor: Executor | None, progress: Progress
+) -> dict[str, Any]:
+    """Place the originals, make the copies, describe all; this part of the report."""
+    progress.stage("Placing the originals")
+    place = progress.section(_CHECKED, _PLACED)
+    for number, (source, placed) in enumerate(plan.originals, 1):
+        place_original(source, placed, plan.values, spec.originals)
+        place(number / len(plan.originals))
+    with _executor(spec, plan, executor) as runner:
+        results = _make_copies(plan, runner, progress)
+    summary = _finish(plan, results, options, spec.seed, progress)
+    if plan.format == "nnunet":
+        progress.stage("Checking as nnU-Net does")
+        summary["nnunet_faults"] = check_nnunet(Path(spec.output), progress.section(_MADE, 1.0))
+        for fault in summary["nnunet_faults"]:
+            progress.warn(f"nnU-Net would complain: {fault}")
+    return summary
+
+
+def _executor(spec: AugmentSpec, plan: CohortPlan, given: Executor | None) -> AbstractContextManager[Executor]:
     if given is not None:
         return nullcontext(given)
     if spec.cluster is None and spec.workers == 1:
@@ -106,21 +120,13 @@ def _make_copies(plan: CohortPlan, executor: Executor, progress: Progress) -> li
     results: list[TaskResult] = []
     section = progress.section(_PLACED, _MADE)
     progress.stage("Making the copies")
-    try:
-        for result in executor.run(plan.tasks, execute_task, progress):
-            results.append(result)
-            spent += cost[result.name]
-            if result.status == FAILED:
-                progress.warn(f"{result.name} failed: {result.error}")
-            progress.stage(f"Made {len(results)} of {len(plan.tasks)}: {result.name}")
-            section(spent / total)
-    except (CancelledError, KeyboardInterrupt) as error:
-        # The signal may have come while a copy was tidying up after itself.
-        clear_drafts(plan)
-        done = sum(map(is_complete, plan.tasks))
-        raise CancelledError(
-            f"Stopped: {done} of {len(plan.tasks)} copies are finished and stay; the same call goes on from there."
-        ) from error
+    for result in executor.run(plan.tasks, execute_task, progress):
+        results.append(result)
+        spent += cost[result.name]
+        if result.status == FAILED:
+            progress.warn(f"{result.name} failed: {result.error}")
+        progress.stage(f"Made {len(results)} of {len(plan.tasks)}: {result.name}")
+        section(spent / total)
     return results
 
 

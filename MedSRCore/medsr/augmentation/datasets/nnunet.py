@@ -103,7 +103,7 @@ def _found(root: Path, ending: str, channels: tuple[str, ...]) -> list[Case]:
     """The cases of imagesTr and labelsTr."""
     pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
     images: dict[str, dict[int, Path]] = {}
-    for file in sorted((root / "imagesTr").glob(f"*{ending}")):
+    for file in sorted((root / "imagesTr").glob(f"[!.]*{ending}")):
         match = pattern.fullmatch(file.name)
         if not match:
             raise InputError(f"'imagesTr/{file.name}' has no channel number: CASE_0000{ending} is expected.")

@@ -134,6 +134,6 @@ def _by_pattern(root: Path, pattern: str) -> dict[tuple[str, ...], Path]:
     found = {}
     for file in sorted(root.glob(pattern)):
         match = expression.fullmatch(file.relative_to(root).as_posix())
-        if match and file.is_file():
+        if match and file.is_file() and file.name[0] != ".":
             found[match.groups()] = file
     return found
