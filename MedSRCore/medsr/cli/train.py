@@ -52,7 +52,6 @@ _SMOKE = (
     "optimiser.warmup=1",
     "optimiser.cooldown=1",
     "warm_start=",
-    "adversary.pixel_steps=1",
 )
 _PHANTOM_SIZE = 72
 
@@ -163,6 +162,8 @@ def _smoke_settings(recipe: Recipe) -> list[str]:
         settings.append("batch=2")
     if recipe.family != "refine" and recipe.network.spatial_dims == 3:
         settings.append("patch=16")
+    if recipe.adversary.pixel_steps:
+        settings.append("adversary.pixel_steps=1")
     if recipe.losses.features == "vgg19":
         settings += ["losses.features=texture-net", "losses.features_options={}"]
     if recipe.adversary.options.get("head") == "dense":

@@ -15,6 +15,7 @@ from medsr.models.enlarger import Enlarger
 from medsr.training.content import ContentLoss
 from medsr.training.enlarging import Batch, EnlargingModule
 from medsr.training.guard import CollapseGuard
+from medsr.training.precision import trusted_precision
 from medsr.training.recipe import Recipe
 from medsr.training.schedule import adam
 
@@ -46,7 +47,7 @@ class AdversarialModule(EnlargingModule):
 
         if playing and step % adversary.every == 0:
             self.toggle_optimizer(judges)
-            real, fake = self.discriminator(fine + noise), self.discriminator(enlarged.detach() + noise)
+            real, fake = self.judge(fine + noise), self.judge(enlarged.detach() + noise)
             loss = discriminator_loss(real, fake, self.recipe.losses.relativistic)
             self.learn(judges, loss)
             self.untoggle_optimizer(judges)
@@ -57,8 +58,8 @@ class AdversarialModule(EnlargingModule):
         terms = self.content(enlarged, fine, perceptual=playing) | middle
         if playing:
             with torch.no_grad():
-                real = self.discriminator(fine + noise)
-            fake = self.discriminator(enlarged + noise)
+                real = self.judge(fine + noise)
+            fake = self.judge(enlarged + noise)
             terms["adversarial"] = self.recipe.losses.adversarial * generator_loss(
                 real, fake, self.recipe.losses.relativistic
             )
@@ -66,6 +67,12 @@ class AdversarialModule(EnlargingModule):
         self.untoggle_optimizer(generators)
         for schedule in cast("list[Any]", self.lr_schedulers()):
             schedule.step()
+
+    def judge(self, image: Tensor) -> Tensor:
+        """The discriminator's logits."""
+        with trusted_precision(image):
+            logits: Tensor = self.discriminator(image)
+        return logits
 
     def learn(self, optimiser: LightningOptimizer, loss: Tensor) -> None:
         """One step of one player, with clipped gradients."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from medsr.losses.perceptual import feature_distance, feature_maps
 from medsr.losses.pixel import mean_absolute_error, mean_squared_error
 from medsr.losses.structural import structural_dissimilarity
+from medsr.training.precision import trusted_precision
 from medsr.training.sections import LossRecipe
 
 
@@ -51,6 +52,7 @@ class ContentLoss(nn.Module):
         if recipe.structural:
             terms["structural"] = recipe.structural * structural_dissimilarity(enlarged, fine)
         if self.features is not None and perceptual:
-            seen, wanted = (feature_maps(self.features, image) for image in (enlarged, fine))
+            with trusted_precision(fine):
+                seen, wanted = (feature_maps(self.features, image) for image in (enlarged, fine))
             terms["perceptual"] = recipe.perceptual * feature_distance(seen, wanted, recipe.feature_distance)
         return terms

@@ -68,6 +68,13 @@ class Recipe:
             raise InvalidValueError(f"patch must be even and at least 16, got {self.patch}.")
         if min(self.batch, self.steps, self.steps_per_epoch, self.validation_patches) < 1:
             raise InvalidValueError("batch, steps, steps_per_epoch and validation_patches must be at least 1.")
+        losses = self.losses
+        plain = losses.l1 or losses.mse or losses.structural
+        if not plain and (self.adversary.pixel_steps or not losses.perceptual):
+            raise InvalidValueError(
+                "The generator has nothing to learn from: give losses.l1, losses.mse or losses.structural a weight, or "
+                "losses.perceptual with adversary.pixel_steps=0."
+            )
         if self.adversary.every < 1:
             raise InvalidValueError(f"adversary.every must be at least 1, got {self.adversary.every}.")
 

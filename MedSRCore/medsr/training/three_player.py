@@ -15,6 +15,7 @@ from medsr.models.enlarger import Enlarger
 from medsr.training.adversarial import AdversarialModule
 from medsr.training.content import ContentLoss
 from medsr.training.enlarging import Batch
+from medsr.training.precision import trusted_precision
 from medsr.training.recipe import Recipe
 
 
@@ -40,7 +41,7 @@ class ThreePlayerModule(AdversarialModule):
         super().training_step(batch, index)
         if index:
             return
-        with torch.no_grad():
+        with torch.no_grad(), trusted_precision(batch["fine"]):
             maps = feature_maps(self.third, batch["fine"])
         self.log("feature_std", self.guard.saw_features(maps[-1]), on_step=False, on_epoch=True)
 
