@@ -143,12 +143,13 @@ BUILT_IN = (
 
 @lru_cache(maxsize=1)
 def load_catalog() -> Mapping[str, CatalogEntry]:
-    """All models by name, interpolation first.
+    """All models by name: interpolation, networks for any grid, networks with a factor of their own.
 
     Raises:
         ModelError: a bundle whose metadata cannot be read, or two models of one name.
     """
-    entries = [*BUILT_IN, *(read_bundle(path.parents[1]) for path in sorted(BUNDLES.glob(f"*/{METADATA}")))]
+    bundles = [read_bundle(path.parents[1]) for path in BUNDLES.glob(f"*/{METADATA}")]
+    entries = [*BUILT_IN, *sorted(bundles, key=lambda entry: (bool(entry.scales), entry.name))]
     catalog: dict[str, CatalogEntry] = {}
     for entry in entries:
         if entry.name in catalog:

@@ -158,10 +158,10 @@ def recipeEntries() -> list[tuple[str, str, str]]:
 
 
 def modelEntries() -> list[tuple[str, str, str]]:
-    """Automatic, then the catalog: networks first."""
+    """Automatic, then the catalog: networks for any grid, interpolation, networks with a factor of their own."""
     from medsr.catalog import load_catalog
 
-    entries = sorted(load_catalog().values(), key=lambda entry: not entry.needs_torch)
+    entries = sorted(load_catalog().values(), key=lambda entry: (bool(entry.scales), not entry.needs_torch))
     return [
         ("auto", _("Automatic (recommended)"), _("The shipped network for this kind of image, else Tikhonov")),
         *((entry.name, _labelled(entry), _marked(entry, entry.summary)) for entry in entries),
