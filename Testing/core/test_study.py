@@ -21,12 +21,13 @@ from medsr.augmentation.study.findings import compare, find_all, format_gain, me
 from medsr.augmentation.study.recipe import SegmentationRecipe
 from medsr.augmentation.study.report import CHART, DATA, SUMMARY, TABLE, write_report
 from medsr.augmentation.study.results import ON_COPIES, ResultFolder, Row, RunResult
-from medsr.augmentation.study.run import finished, plan_study, run_study
+from medsr.augmentation.study.run import finished, grid_of, plan_study, run_study
 from medsr.augmentation.study.samples import finest_spacing, prepare
 from medsr.augmentation.study.scores import Score, score_labels, score_masks
 from medsr.augmentation.study.sentences import conclusions
 from medsr.cli.main import main
 from medsr.errors import CancelledError, InputError, InvalidValueError, MissingDependencyError, UnknownNameError
+from medsr.geometry import Geometry
 from medsr.jobs import Progress, StageEvent
 
 SUBJECTS = [f"s{number:02d}" for number in range(23)]
@@ -214,6 +215,17 @@ class TestSamples:
         sample = prepare(case, tmp_path, (1.0, 1.0, 2.0), [1, 2])
         before = sample.image.stat().st_mtime_ns
         assert prepare(case, tmp_path, (1.0, 1.0, 2.0), [1, 2]).image.stat().st_mtime_ns == before
+
+    def test_a_finer_picture_covers_what_its_original_covers(self, tmp_path):
+        picture = sitk.GetImageFromArray(np.zeros((8, 10), np.uint8))
+        picture.SetSpacing((0.5, 0.5))
+        sitk.WriteImage(picture, str(tmp_path / "p.png"))
+        case = Case("p", "p", (str(tmp_path / "p.png"),), "", origin="o")
+        truth = Geometry((5, 4, 1))
+        grid = grid_of(case, truth, (0.5, 0.5, 1.0))
+        assert grid.size_xyz == (10, 8, 1)
+        # The same outer corner, so the centre of the first pixel is a quarter of a truth pixel further out.
+        assert grid.origin_mm == pytest.approx((-0.25, -0.25, 0))
 
     def test_a_value_without_a_name_is_an_error(self, a_set, tmp_path):
         with pytest.raises(InputError, match="does not name"):

@@ -13,7 +13,7 @@ from medsr.augmentation.study.sentences import subjects_text
 # Distinguishable for people who confuse red and green (after Okabe and Ito, 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c6d00", "#56b4e9", "#555555")
 _PANELS = ("dice", "boundary_dice")
-_NAMES, _PANEL, _GAP, _LINE, _TOP = 190, 300, 36, 22, 58
+_NAMES, _PANEL, _GAP, _LINE, _TOP = 190, 300, 64, 22, 58
 
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#1f2328}.title{font-size:13px;font-weight:600}.soft{fill:#59636e;"
@@ -48,7 +48,7 @@ def gain_chart(findings: Sequence[Finding], baseline: str) -> str:
         found = {(f.size, f.arm): f for f in shown if f.metric == metric}
         body.append(_panel(metric, found, lines, _NAMES + number * (_PANEL + _GAP), bottom, colours))
     width, height = _NAMES + len(_PANELS) * (_PANEL + _GAP), bottom + 30
-    title = f"Gain over training with {baseline}, mean and 95 % interval; right of zero is better"
+    title = f"Gain over training with {baseline} images alone, mean and 95 % interval; right of zero is better"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{escape(title)}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
@@ -98,9 +98,12 @@ def _panel(
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float, float]:
-    """Step, lower and upper end of an axis that holds zero and all values, with about four round steps."""
+    """Step, lower and upper end of an axis for zero and all values, with about four round steps.
+
+    Values may pass an end by a twentieth of a step; another step for so little would leave the panel half empty.
+    """
     low, high = min(0.0, *values), max(0.0, *values)
     span = (high - low) or 0.01
     power = 10.0 ** math.floor(math.log10(span / 4))
     step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= 5)
-    return step, math.floor(low / step + 1e-9) * step, max(math.ceil(high / step - 1e-9) * step, step)
+    return step, math.floor(low / step + 0.05) * step, max(math.ceil(high / step - 0.05) * step, step)

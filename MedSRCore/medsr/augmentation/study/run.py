@@ -34,6 +34,7 @@ from medsr.errors import CancelledError, InputError, MissingDependencyError
 from medsr.geometry import Geometry
 from medsr.inference.interpolate import interpolate
 from medsr.io import read_geometry, read_volume
+from medsr.io.formats import PLANAR_ONLY, suffix_of
 from medsr.jobs import Progress
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def _judge(study: Study, segmenter: Segmenter, sample: Sample, case: Case) -> di
     """Segment one image and score it on the grid of its truth."""
     image, _ = sample.open()
     truth = read_volume(study.truth[case.origin or case.name])
-    grid = training_grid(read_geometry(case.images[0]), study.spacing)
+    grid = grid_of(case, truth.geometry, study.spacing)
     found = _classes_on(segmenter.probabilities(image), grid, truth.geometry)
     values = np.array([0, *study.structures.values()])
     return score_labels(
@@ -264,6 +265,15 @@ def _judge(study: Study, segmenter: Segmenter, sample: Sample, case: Case) -> di
         study.structures,
         study.recipe.tolerance_mm,
     )
+
+
+def grid_of(case: Case, truth: Geometry, spacing: Spacing) -> Geometry:
+    """The training grid of an image, in the space of its `truth`."""
+    source = read_geometry(case.images[0])
+    if suffix_of(Path(case.images[0])) in PLANAR_ONLY:
+        # Pictures hold no position: a finer one covers what its original covers.
+        source = truth.with_grid(source.spacing_xyz_mm, source.size_xyz)
+    return training_grid(source, spacing)
 
 
 def _classes_on(probabilities: NDArray[np.float32], grid: Geometry, target: Geometry) -> NDArray[np.intp]:
