@@ -150,6 +150,23 @@ def test_bad_cases_do_not_stop_the_others(a_set, tmp_path):
     assert "case_2" in (out / "report.html").read_text()
 
 
+def test_an_original_that_cannot_be_converted_does_not_stop_the_others(a_set, tmp_path):
+    def spoil(root, data):
+        label = sitk.GetArrayFromImage(sitk.ReadImage(str(root / "labelsTr/case_0.nii.gz")))
+        sitk.WriteImage(sitk.GetImageFromArray(label), str(root / "labelsTr/case_0.nrrd"))
+        data["training"][0]["label"] = "labelsTr/case_0.nrrd"
+        picture = sitk.ReadImage(str(root / "imagesTr/case_0.nii.gz"))
+        sitk.WriteImage(picture, str(root / "imagesTr/case_0.nrrd"))
+        # The header is whole, the voxels are not: only reading them tells.
+        whole = (root / "imagesTr/case_0.nrrd").read_bytes()
+        (root / "imagesTr/case_0.nrrd").write_bytes(whole[: len(whole) // 2])
+        data["training"][0]["image"] = "imagesTr/case_0.nrrd"
+
+    report = run(a_set(3, spoil=spoil), tmp_path / "out", format="nnunet")
+    assert [found["case"] for found in report["refused"]] == ["case_0"]
+    assert report["made"] == 4 and report["nnunet_faults"] == []
+
+
 def test_nothing_usable_is_an_error(a_set, tmp_path):
     def spoil(root, data):
         for file in (root / "labelsTr").iterdir():

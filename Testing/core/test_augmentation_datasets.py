@@ -53,6 +53,8 @@ def test_a_set_survives_every_format(a_set, tmp_path, kind):
     out = tmp_path / kind
     report = run(source, out, format=kind)
     assert report["made"] == 3 and report["failed"] == []
+    # The phantoms are called MRI, which is no contrast.
+    assert any("BIDS knows no images called 'MRI'" in w for w in report["warnings"]) == (kind == "bids")
     made = read_dataset(out)
     assert (made.format, len(made.real), len(made.synthetic)) == (kind, 3, 3)
     assert made.labels == {"background": 0, "left": 1, "right": 2}

@@ -14,6 +14,7 @@ from medsr.augmentation.building import TaskBuilder, common_ending, with_model
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.checks import Checked, Refused, check_cases
 from medsr.augmentation.datasets import LAYOUTS, Layout
+from medsr.augmentation.datasets.bids import SUFFIXES
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.recipes import Recipe, load_recipe
 from medsr.augmentation.spec import AugmentSpec
@@ -103,6 +104,12 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     if not originals:
         first = f" The first one, {refused[0].case}: {refused[0].problem}" if refused else ""
         raise InputError(f"None of {len(dataset.real)} cases can be used.{first}")
+    suffix = originals[0][1].name.rpartition("_")[2]
+    if kind == "bids" and suffix not in SUFFIXES:
+        warnings.append(
+            f"BIDS knows no images called {suffix!r}, so a validator will complain. Rename the channel to what it is: "
+            f"{', '.join(SUFFIXES)}."
+        )
     _check_names([case.name for _, case in originals] + [task.name for task in tasks])
     return CohortPlan(
         dataset=dataclasses.replace(dataset, cases=tuple(case for case, _ in originals)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medsr.augmentation.cases import BACKGROUND, Case, Dataset
+from medsr.augmentation.checks import Refused
 from medsr.augmentation.datasets import RECORD, check_nnunet, read_dataset
 from medsr.augmentation.folder import PAGE, check_output, clear_drafts, prepare_output, record_text, write_texts
 from medsr.augmentation.making import is_complete
@@ -20,7 +21,7 @@ from medsr.augmentation.quality import examine
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, Executor, SerialExecutor, TaskResult, execute_task
-from medsr.errors import CancelledError
+from medsr.errors import CancelledError, InputError
 from medsr.jobs import Progress, ResultEvent
 
 _CHECKED, _PLACED, _MADE = 0.05, 0.08, 0.96
@@ -60,7 +61,7 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
         "made": 0,
         "kept": 0,
         "failed": [],
-        "refused": [{"case": found.case, "error": found.problem} for found in plan.refused],
+        "refused": _refused(plan),
         "warnings": list(plan.warnings),
         "page": None,
         "dataset": None,
@@ -86,11 +87,7 @@ def _work(
     plan: CohortPlan, spec: AugmentSpec, options: Mapping[str, Any], executor: Executor | None, progress: Progress
 ) -> dict[str, Any]:
     """Place the originals, make the copies, describe all; this part of the report."""
-    progress.stage("Placing the originals")
-    place = progress.section(_CHECKED, _PLACED)
-    for number, (source, placed) in enumerate(plan.originals, 1):
-        place_original(source, placed, plan.values, spec.originals)
-        place(number / len(plan.originals))
+    plan = _place_originals(plan, spec.originals, progress)
     with _executor(spec, plan, executor) as runner:
         results = _make_copies(plan, runner, progress)
     summary = _finish(plan, results, options, spec.seed, progress)
@@ -100,6 +97,26 @@ def _work(
         for fault in summary["nnunet_faults"]:
             progress.warn(f"nnU-Net would complain: {fault}")
     return summary
+
+
+def _place_originals(plan: CohortPlan, how: str, progress: Progress) -> CohortPlan:
+    """Put the originals in place; the plan without those that could not be read after all."""
+    progress.stage("Placing the originals")
+    section = progress.section(_CHECKED, _PLACED)
+    unreadable: dict[str, Refused] = {}
+    for number, (source, placed) in enumerate(plan.originals, 1):
+        try:
+            place_original(source, placed, plan.values, how)
+        except InputError as error:
+            progress.warn(f"{source.name} is left out: {error}")
+            unreadable[placed.name] = Refused(source.name, str(error))
+        section(number / len(plan.originals))
+    return dataclasses.replace(
+        plan,
+        originals=tuple(pair for pair in plan.originals if pair[1].name not in unreadable),
+        tasks=tuple(task for task in plan.tasks if task.case not in unreadable),
+        refused=(*plan.refused, *unreadable.values()),
+    )
 
 
 def _executor(spec: AugmentSpec, plan: CohortPlan, given: Executor | None) -> AbstractContextManager[Executor]:
@@ -165,12 +182,12 @@ def _finish(
         "made": sum(result.status == MADE for result in results),
         "kept": sum(result.status == KEPT for result in results),
         "failed": failed,
+        "refused": _refused(plan),
         "flagged": [{"name": f.name, "reasons": list(f.reasons)} for f in findings if f.reasons],
         "page": str(page),
         "dataset": str(next(iter(documents))),
     }
-    refused = [(found.case, found.problem) for found in plan.refused]
-    problems = [*refused, *((f["name"], f["error"]) for f in failed)]
+    problems = [(found.case, found.problem) for found in plan.refused] + [(f["name"], f["error"]) for f in failed]
     write_texts(
         {
             **documents,
@@ -179,6 +196,10 @@ def _finish(
         }
     )
     return summary
+
+
+def _refused(plan: CohortPlan) -> list[dict[str, str]]:
+    return [{"case": found.case, "error": found.problem} for found in plan.refused]
 
 
 def _translated(names: tuple[str, ...], renamed: Mapping[str, str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from medsr.errors import InputError
 
 VERSION = "1.10.0"
 DERIVATIVE = "medsr"
-SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw", "inplaneT1", "inplaneT2", "UNIT1", "angio", "ct")
+SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw", "inplaneT1", "inplaneT2", "UNIT1", "angio")
 _ENDINGS = (".nii.gz", ".nii")
 _OF_THE_LABEL = ("space", "res", "label", "desc", "den", "seg", "atlas")
 
