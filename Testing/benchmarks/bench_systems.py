@@ -64,7 +64,7 @@ PARTS = {
             "bicubic16": (BICUBIC, ORACLE, "edsr-se-gan-x16"),
         },
     ),
-    "profile": Part(("MR", "CT", "photo"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
+    "profile": Part(("MR", "CT"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
     "kspace": Part(("MR", "CT"), (80, 80, 80), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
     "profile3d": Part(("MR", "CT"), (80, 80, 80), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
 }  # fmt: skip
