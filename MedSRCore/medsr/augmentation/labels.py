@@ -58,7 +58,8 @@ def resample_labels(label: Volume, grid: Geometry) -> Volume:
         better = (score > highest[part]) & (field > 0)
         winner[part] = np.where(better, np.asarray(value, dtype=winner.dtype), winner[part])
         highest[part] = np.where(better, score, highest[part])
-    winner[highest <= 1 - structures] = 0
+    background = np.subtract(1, structures, out=structures)
+    winner[highest <= background] = 0
     return label.replace(array=winner, geometry=grid)
 
 
