@@ -2,7 +2,8 @@
 
 What the acquisition can see of an image must be what was measured; invention can then only live where the
 acquisition is blind. In noisy data the difference is mostly noise, which must not be put back; its smooth part is no
-noise and keeps positions and mean intensities right.
+noise and keeps positions and mean intensities right. But noise brightens what is dark in a magnitude image, smoothly
+too: where its level is known, the result is compared with what would be measured of it in such noise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from medsr.degradation import Acquisition, apply_along
+from medsr.inference.noise import expected_magnitude
 
 Array = NDArray[np.float32]
 
@@ -81,7 +83,8 @@ def make_consistent(
         fine: the result, shape ``acquisition.fine_shape``; changed.
         coarse: the measured data, shape ``acquisition.coarse_shape``.
         acquisition: what links them.
-        noise: level that is known (`noise_level`); None estimates it from what the result leaves unexplained.
+        noise: level of Rician noise that is known (`noise_level`); None estimates one from what the result leaves
+            unexplained.
         apply: False only measures.
     """
     scale = max(float(np.linalg.norm(coarse.ravel())), 1e-12)
@@ -92,11 +95,20 @@ def make_consistent(
     strength = strength_for(level, limits) if apply else 0.0
     # Clean data are met in a second step. With noise, one step puts back the smooth part, which holds next to none.
     for _ in range(0 if not apply else _STEPS if strength == 1.0 else 1):
-        part = residual if strength == 1.0 else strength * residual + (1 - strength) * _smooth(residual)
+        part = residual
+        if strength < 1.0:
+            slow = residual if noise is None else _beyond_noise(residual, coarse, noise)
+            part = strength * residual + (1 - strength) * _smooth(slow)
         _add_back(fine, part.astype(np.float32, copy=False), acquisition)
         residual = residual_of(fine, coarse, acquisition)
     after = float(np.linalg.norm(residual.ravel())) / scale
     return Consistency(before, after, -float(residual.mean(dtype=np.float64)), level, strength)
+
+
+def _beyond_noise(residual: Array, coarse: Array, noise: float) -> Array:
+    """``y - E|A x + noise|``: the difference without the brightening that noise of this level explains."""
+    sigma = noise * float(np.percentile(coarse, 99))
+    return coarse - expected_magnitude(coarse - residual, sigma) if sigma > 0 else residual
 
 
 def _smooth(residual: Array) -> Array:

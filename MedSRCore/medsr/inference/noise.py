@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import i0e, i1e
 
 _SAMPLE = 500_000
 _MOST_EQUAL = 0.15
@@ -34,6 +37,21 @@ def noise_level(array: NDArray[np.generic]) -> tuple[float, str] | None:
     if level is not None and (roughness is None or roughness > _SAME_IN_TISSUE * level):
         return level, "the background"
     return (roughness, "the smoothest tissue") if roughness is not None and roughness >= _CERTAIN else None
+
+
+def expected_magnitude(signal: NDArray[np.floating], sigma: float) -> NDArray[np.float32]:
+    """Mean of the magnitude that is measured of `signal` in Rician noise: dark places look brighter than they are.
+
+    The mean of Rice's distribution (Gudbjartsson and Patz 1995): 1.25 sigma where there is no signal, the signal itself
+    where it is strong.
+
+    Args:
+        signal: noise-free magnitudes, any shape; negative ones count as none.
+        sigma: standard deviation of the noise of each channel, in the units of `signal`, more than 0.
+    """
+    t = np.square(np.maximum(signal, 0, dtype=np.float32) / np.float32(2 * sigma))
+    mean = (1 + 2 * t) * i0e(t) + 2 * t * i1e(t)
+    return np.asarray(sigma * math.sqrt(math.pi / 2) * mean, dtype=np.float32)
 
 
 def tissue_roughness(array: NDArray[np.generic]) -> float | None:
