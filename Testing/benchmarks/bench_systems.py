@@ -3,8 +3,9 @@
     python Testing/benchmarks/bench_systems.py --data DIR --output DIR --page docs/reference/systems.md
     python Testing/benchmarks/bench_systems.py --data DIR --output DIR --only bicubic --models srgan
 
-Each part (``bicubic``, ``profile``, ``kspace``, ``profile3d``, ``costs``) writes its figures to DIR/<part>.json; with
-``--models`` only their rows are made anew. ``--page`` then writes the tables between the marks of the page.
+Each part (``bicubic``, ``profile``, ``kspace``, ``profile3d``, ``costs``) keeps its figures in DIR/<part>.json. What is
+there is not made again, but for the models that ``--models`` names. ``--page`` writes the tables between the marks of
+the page.
 """
 
 from __future__ import annotations
@@ -71,13 +72,12 @@ PARTS = {
 PHOTO_CROP = (384, 384, 1)
 
 
-def measure(part: Part, data: Path, output: Path, name: str, only: list[str]) -> None:
-    """Make the figures of a part, or those of the models `only`, and store them with pictures."""
-    stored = output / f"{name}.json"
-    old = from_json(stored.read_text(encoding="utf-8")) if only and stored.exists() else EvaluationTable()
-    rows = [row for row in old if row.model not in only]
-    published = output / f"{name}.published.json"
-    figures = json.loads(published.read_text(encoding="utf-8")) if only and published.exists() else {}
+def measure(part: Part, data: Path, output: Path, name: str, anew: list[str]) -> None:
+    """Make the figures of a part that are missing, and those of the models `anew`; store them with pictures."""
+    stored, published = output / f"{name}.json", output / f"{name}.published.json"
+    old = from_json(stored.read_text(encoding="utf-8")) if stored.exists() else EvaluationTable()
+    rows = [row for row in old if row.model not in anew and not row.error]
+    figures = json.loads(published.read_text(encoding="utf-8")) if published.exists() else {}
     plates: list[Plate] = []
 
     def watch(trial: Trial) -> None:
@@ -90,28 +90,34 @@ def measure(part: Part, data: Path, output: Path, name: str, only: list[str]) ->
     for group in part.groups:
         volumes = HeldOutVolumes(data, [group], PHOTO_CROP if group == "photo" else part.crop_xyz)
         for case, models in part.models.items():
-            asked = [model for model in models if _is_there(model) and (not only or model in only)]
+            known = EvaluationTable(tuple(rows))
+            asked = [
+                model
+                for model in models
+                if _is_there(model) and not set(volumes) <= set(known.by_volume("psnr", case=case, model=model))
+            ]
             if not asked:
                 continue
             rows += evaluate(volumes, asked, [case], distance=TextureDistance(), watch=watch)
-            note(f"{name}: {group}, {case}")
+            note(f"{name}: {group}, {case}, {', '.join(asked)}")
             stored.write_text(to_json(EvaluationTable(tuple(rows))), encoding="utf-8")
             published.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    table = EvaluationTable(tuple(rows))
-    (output / f"{name}.html").write_text(render_page(table, plates, title=name, baseline=BICUBIC), encoding="utf-8")
+    if plates:
+        page = render_page(EvaluationTable(tuple(rows)), plates, title=name, baseline=BICUBIC)
+        (output / f"{name}.html").write_text(page, encoding="utf-8")
 
 
-def costs(output: Path, only: list[str]) -> None:
+def costs(output: Path, anew: list[str]) -> None:
     """Parameters, CPU seconds per output megavoxel and peak memory of `medsr upscale`, each in a process of its own."""
     stored = output / "costs.json"
-    found = json.loads(stored.read_text(encoding="utf-8")) if only and stored.exists() else {}
+    found = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     planar = ("bspline", "tikhonov", "slices-2d", *AT_FOUR)
     runs = dict.fromkeys(planar, ("4,4,1", (8, 64, 64), (16, 96, 96)))
     runs["edsr-se-gan-x8"] = ("8,8,1", (8, 32, 32), (16, 48, 48))
     runs["edsr-se-gan-x16"] = ("16,16,1", (8, 16, 16), (16, 24, 24))
     runs |= dict.fromkeys(("mr-3d", *VOLUMETRIC), ("2,2,2", (24, 32, 32), (48, 64, 64)))
     for model, (scale, small, large) in runs.items():
-        if not _is_there(model) or (only and model not in only):
+        if not _is_there(model) or (model in found and model not in anew):
             continue
         factors = [float(f) for f in scale.split(",")]
         spacing = (factors[0], factors[1], factors[2])
@@ -131,6 +137,12 @@ def costs(output: Path, only: list[str]) -> None:
         }
         note(f"costs: {model} {found[model]}")
     stored.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _in_order(table: EvaluationTable) -> list[str]:
+    """The models of a table, as the parts list them."""
+    listed = [model for part in PARTS.values() for models in part.models.values() for model in models]
+    return sorted(table.models, key=listed.index)
 
 
 def _shown(model: str) -> str:
@@ -156,7 +168,7 @@ def figures_table(table: EvaluationTable) -> list[str]:
     values = {metric: means(table, metric) for metric in _SHOWN}
     lines = []
     for case in table.cases:
-        for model in table.models:
+        for model in _in_order(table):
             if not table.select(case=case, model=model):
                 continue
             gained = "" if model == BICUBIC else format_gain(gain(table, "psnr", model, BICUBIC, case=case))
@@ -170,7 +182,7 @@ def groups_table(table: EvaluationTable) -> list[str]:
     groups = [group for group in ("MR", "CT", "photo") if any(GROUP_OF[row.volume] == group for row in table)]
     lines = []
     for case in table.cases:
-        for model in table.models:
+        for model in _in_order(table):
             if model == BICUBIC or not table.select(case=case, model=model):
                 continue
             cells = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import medsr
+from medsr.downscaling import downscale
 from medsr.evaluation.protocols import central_crop
 from medsr.volume import Volume
 
@@ -21,15 +22,15 @@ class HeldOut:
         name: in tables.
         group: "MR", "CT" or "photo".
         file: below the folder of the data.
-        halved: shrink by means of 2 x 2 pixels first. Large photographs are blurred by their lens and JPEG at full
-            size; halved they are sharp, and the fundus has about the size of the STARE images.
+        shrunk: factor by which it is made smaller first, by means. Large photographs are blurred by their lens and
+            JPEG at full size; smaller they are sharp.
         whole: never crop, so that the fundus keeps its field of view.
     """
 
     name: str
     group: str
     file: str
-    halved: bool = False
+    shrunk: int = 1
     whole: bool = False
 
     def read(self, folder: Path) -> Volume:
@@ -38,9 +39,10 @@ class HeldOut:
         array = np.asarray(volume.array, dtype=np.float32)
         if array.ndim == 4 and np.ptp(array, axis=3).max() == 0:
             array = array[..., 0]
-        if self.halved:
-            y, x = (n // 2 for n in array.shape[1:3])
-            array = array[:, : 2 * y, : 2 * x].reshape(1, y, 2, x, 2, *array.shape[3:]).mean(axis=(2, 4))
+        if self.shrunk > 1:
+            y, x = (n // self.shrunk * self.shrunk for n in array.shape[1:3])
+            factors = (1, self.shrunk, self.shrunk, 1)[: array.ndim]
+            array = np.asarray(downscale(array[:, :y, :x], "area", factors))
         if volume.planar:
             return Volume.from_array(array).replace(planar=True, modality="MR")
         return volume.replace(array=array, modality=self.group)
@@ -53,8 +55,8 @@ IMAGES = (
     HeldOut("FLAIR niivue", "MR", "mr/mr_flair_niivue_1mm.nii.gz"),
     HeldOut("T1fs breast p3", "MR", "mr/mr_t1fs_breast_p3.nii.gz"),
     HeldOut("CT thorax", "CT", "ct/ct_thorax_totalseg_1p5.nii.gz"),
-    HeldOut("fundus", "photo", "photo/fundus_skimage_retina.jpg", halved=True, whole=True),
-    HeldOut("skin ISIC 0014635", "photo", "photo/derm_ISIC_0014635.jpg", halved=True),
+    HeldOut("fundus", "photo", "photo/fundus_skimage_retina.jpg", shrunk=3, whole=True),
+    HeldOut("skin ISIC 0014635", "photo", "photo/derm_ISIC_0014635.jpg", shrunk=2),
     HeldOut("breast ultrasound p3", "photo", "photo/us_breast_p3.png"),
     HeldOut("chest X-ray", "photo", "photo/cxr_nih_00027426_000.png"),
 )
