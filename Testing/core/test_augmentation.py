@@ -264,6 +264,19 @@ def test_ct_keeps_its_hounsfield_units_when_nobody_says_it_is_ct(a_set, tmp_path
     assert np.abs(before.astype(int) - after).max() <= 1
 
 
+def test_a_degraded_image_is_brought_to_any_target(a_set, tmp_path):
+    thick = tmp_path / "thick.json"
+    whole = (20, 18, 10)
+    for target, size in (({"spacing": [1, 1, 2]}, whole), ({"scale": 2}, whole), ({"isotropic": True}, None)):
+        recipe = {"model": "bspline", "target": target, "degrade": {"factor": [2, 2], "in_plane": [2, 2]}}
+        thick.write_text(json.dumps(recipe))
+        task = plan_of(a_set(1), tmp_path / next(iter(target)), recipes=(str(thick),)).tasks[0]
+        assert execute_task(task).error == ""
+        image, label = medsr.read_volume(task.image_outputs[0]), medsr.read_volume(task.label_output)
+        assert image.geometry.is_same_as(label.geometry) and set(np.unique(label.array)) == {0, 1, 2}
+        assert size is None or image.geometry.size_xyz == size
+
+
 def test_files_without_sidecar_are_leftovers_and_are_replaced(a_set, tmp_path):
     task = plan_of(a_set(), tmp_path / "out").tasks[0]
     execute_task(task)

@@ -54,6 +54,8 @@ def test_a_set_survives_every_format(a_set, tmp_path, kind):
     report = run(source, out, format=kind)
     assert report["made"] == 3 and report["failed"] == []
     # The phantoms are called MRI, which is no contrast.
+    if kind == "bids":
+        assert json.loads((out / "dataset_description.json").read_text())["License"] == "CC0"
     assert any("BIDS knows no images called 'MRI'" in w for w in report["warnings"]) == (kind == "bids")
     made = read_dataset(out)
     assert (made.format, len(made.real), len(made.synthetic)) == (kind, 3, 3)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -188,16 +187,16 @@ def _chosen(recipe: Recipe, copy: int, seed: int, used: set[str], model: str | N
 
 def _cost(recipe: Recipe, geometry: Geometry, planar: bool, modality: str) -> tuple[Geometry, int, float]:
     """Grid of a copy, memory and seconds; raises InvalidValueError for a target that changes nothing."""
-    options = UpscaleOptions(
-        model=recipe.model, **{key: _plain(value) for key, value in recipe.target.items() if key != "grid"}
-    )
-    grid = geometry if "grid" in recipe.target else resolve_target(geometry, options, planar=planar).output
-    if "grid" in recipe.target:
-        # As much work as onto this grid from one of half the size.
-        options = UpscaleOptions(model=recipe.model, scale=(2.0, 2.0, 2.0))
-        size = [max(n // 2, 1) for n in geometry.size_xyz[:2]] + [geometry.size_xyz[2] // (1 if planar else 2) or 1]
-        geometry = geometry.with_grid([s * 2 for s in geometry.spacing_xyz_mm], size)
-    memory, seconds = _estimate(geometry, options, planar, "MR" if modality == "auto" else modality)
+    targets = {key: value for key, value in recipe.target.items() if key != "grid"}
+    source = geometry
+    if recipe.degrade is not None:
+        # What will be measured is not drawn yet: half the voxels along each axis, which is near the middle.
+        size = [max(n // 2, 1) for n in geometry.size_xyz[: 2 if planar else 3]] + ([1] if planar else [])
+        spacing = [s * 2 for s in geometry.spacing_xyz_mm[: 2 if planar else 3]]
+        source = geometry.with_grid([*spacing, *geometry.spacing_xyz_mm[len(spacing) :]], size)
+    options = UpscaleOptions(model=recipe.model, **(targets or {"scale": (2.0, 2.0, 2.0)}))
+    grid = resolve_target(source, options, planar=planar).output if targets else geometry
+    memory, seconds = _estimate(source, options, planar, "MR" if modality == "auto" else modality)
     # Beside the image: the fields of the structures and the label map.
     return grid, memory + 12 * grid.voxels, seconds
 
@@ -211,10 +210,6 @@ def _estimate(geometry: Geometry, options: UpscaleOptions, planar: bool, modalit
     except MedSRError as error:
         raise InvalidValueError(str(error)) from error
     return int(found["memory_bytes"]), float(found["seconds"])
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _relative(path: str, root: str) -> str:

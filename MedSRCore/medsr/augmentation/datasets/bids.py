@@ -113,6 +113,8 @@ class BidsLayout:
     def documents(self, dataset: Dataset) -> Mapping[Path, str]:
         """Descriptions of the set and of both derivatives, label names, participants, splits."""
         own = {"Name": dataset.name, "BIDSVersion": VERSION, **dataset.description.get("dataset_description", {})}
+        if licence := dataset.description.get("licence") or dataset.description.get("license"):
+            own.setdefault("License", licence)
         made = {"Name": "MedSR", "Version": medsr.__version__}
         names = "index\tname\n" + "".join(f"{v}\t{n}\n" for n, v in with_background(dataset.labels).items())
         subjects = sorted({_entities(case.name)["sub"] for case in dataset.cases})
