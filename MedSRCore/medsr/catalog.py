@@ -57,6 +57,8 @@ class CatalogEntry:
         scales: whole factors of a network that enlarges by itself, along all axes that it works on; () for the others.
         downscaling: what a network with `scales` was trained to undo, a name of `medsr.downscaling`.
         channels: 1, or the colours that the network takes together.
+        planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
+            one's; "" for none.
         sha256: checksum of the weights file.
         folder: the bundle, None for what needs no weights.
     """
@@ -80,6 +82,7 @@ class CatalogEntry:
     scales: tuple[int, ...] = ()
     downscaling: str = ""
     channels: int = 1
+    planes: str = ""
     sha256: str = ""
     folder: Path | None = None
 
@@ -211,7 +214,7 @@ def _check(entry: CatalogEntry) -> None:
         if not ok:
             raise ValueError(what)
 
-    texts = ("summary", "version", "licence", "training_data", "limits", "gain", "downscaling")
+    texts = ("summary", "version", "licence", "training_data", "limits", "gain", "downscaling", "planes")
     for name in texts:
         demand(isinstance(getattr(entry, name), str), f"{name} is no text")
     demand(bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", entry.name)), "a name is of letters, digits and . _ -")

@@ -26,6 +26,7 @@ from medsr.inference.engines import (
     refining_engine,
 )
 from medsr.inference.plan import Plan
+from medsr.inference.planes import ChannelEnlarger, PlanesEnlarger
 from medsr.inference.refine import enlarge_volume, refine_volume
 from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import FOLD, acquisition_condition, canonical_axes
@@ -47,7 +48,7 @@ _LARGEST_TILE_BYTES = {"cpu": 1.0e9, "cuda": 8.0e9}
 """The same for networks of any width."""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def cached_network(folder: str, digest: str) -> torch.nn.Module:
     """A loaded network, kept between the jobs of a warm worker; `digest` tells altered bundles apart."""
     return load_network(find_model(folder))
@@ -168,7 +169,8 @@ class OwnFactorEnlarger(NetworkEnlarger):
         return enlarge
 
 
-def make_enlarger(plan: Plan, device: str, limit: int | None, normalisation: Normalisation) -> NetworkEnlarger:
-    """The enlarger for the kind of network that `plan` chose."""
+def make_enlarger(plan: Plan, device: str, limit: int | None, normalisation: Normalisation) -> ChannelEnlarger:
+    """The enlarger for the kind of network that `plan` chose, and for its planes."""
     kind = RefiningEnlarger if plan.scale is None else OwnFactorEnlarger
-    return kind(plan, device, limit, normalisation)
+    volume, *planes = (kind(job, device, limit, normalisation) for job in (plan, *plan.planes))
+    return PlanesEnlarger(volume, planes) if planes else volume

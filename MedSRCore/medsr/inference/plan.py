@@ -6,7 +6,8 @@ Needs neither torch nor the voxels, so that a panel can show size, memory and ti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -78,6 +79,18 @@ class Plan:
         """
         return self.entry.kind == "network" and (self.scale is None or self.entry.downscaling in PHYSICAL)
 
+    @cached_property
+    def planes(self) -> tuple[Plan, ...]:
+        """The slice-wise jobs whose answers are averaged with that of a volumetric network.
+
+        One for each axis that is not enlarged: slices across it were measured complete.
+        """
+        if self.spatial_dims == 2 or not self.entry.planes:
+            return ()
+        entry = find_model(self.entry.planes)
+        across = [i for i, axis in enumerate(self.acquisition.axes) if axis.is_identity]
+        return tuple(replace(self, entry=entry, spatial_dims=2, plane_axis=axis) for axis in across)
+
     def estimate(self) -> dict[str, Any]:
         """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
         work = self.target.work.voxels * self.channels
@@ -86,7 +99,8 @@ class Plan:
         memory += 0.9e9 if self.entry.needs_torch else 1e8
         seconds = 1.5 + work * 2.0e-7
         if self.entry.needs_torch:
-            seconds += work * 2 * _HALO_OVERHEAD * self._multiply_adds / _FLOATING_POINT_RATE
+            multiply_adds = sum(plan._multiply_adds for plan in (self, *self.planes))
+            seconds += work * 2 * _HALO_OVERHEAD * multiply_adds / _FLOATING_POINT_RATE
         return {"memory_bytes": int(memory), "seconds": round(seconds, 1)}
 
     @property
@@ -159,7 +173,7 @@ def make_plan(
         warnings += own.warnings
     if entry.perceptual:
         warnings.append(f"{PERCEPTUAL}. {entry.name} was trained to look right; do not measure on its result.")
-    return Plan(
+    plan = Plan(
         target,
         entry,
         dims,
@@ -172,6 +186,11 @@ def make_plan(
         volume.channels,
         own.scale if own else None,
     )
+    if not plan.planes:
+        return plan
+    across = " and ".join(AXES[2 - job.plane_axis] for job in plan.planes)
+    sentence = f"Planes: slices across {across} were measured complete; {entry.planes} refines them too, averaged in."
+    return replace(plan, decisions=(*plan.decisions, sentence))
 
 
 def _check_channels(entry: CatalogEntry, volume: Volume) -> None:

@@ -163,14 +163,25 @@ class SpecialisedRefiner(nn.Module):
                 _bias(first).mul_(1 + scale).add_(shift)
                 self.pairs.append(nn.ModuleList([first, second]))
         self.requires_grad_(False)
+        self._reduced = False
+
+    def reduce_precision(self) -> None:
+        """Compute the blocks in bfloat16: half the memory, and half the time where the processor multiplies it.
+
+        The first layer stays as it was: bfloat16 cannot hold the small differences between voxels that it reads.
+        """
+        self.pairs.to(torch.bfloat16)
+        self._reduced = True
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, 1, *size)`` -> the same, as `ProfileRefiner.forward`."""
         features = self.head(fold(x - CENTRE))
+        if self._reduced:
+            features = features.to(torch.bfloat16)
         for pair in self.pairs:
             first, second = pair.children()
             features += second(first(features).relu_())
-        return x + unfold(self.tail(features))
+        return x + unfold(self.tail(features.to(x.dtype) if self._reduced else features))
 
 
 def acquisition_condition(factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]) -> list[float]:

@@ -121,6 +121,7 @@ def _metadata(
             "spatial_dims": [dims],
             "factors": [float(min(scales)), float(max(scales))],
             "noise": list(card.noise),
+            "planes": card.planes,
             "limits": card.limits,
             "gain": card.gain,
             "perceptual": recipe.family in PERCEPTUAL_FAMILIES,

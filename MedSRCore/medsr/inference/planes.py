@@ -1,0 +1,62 @@
+"""A volumetric answer, averaged with those of a slice-wise network along the planes that were measured complete.
+
+Across an axis that is not enlarged, every slice is an image of its own. Two networks that look at the same voxels
+differently err differently, so their mean is closer to the truth than either (Hansen and Salamon 1990).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+VOLUME_SHARE = 0.5
+"""Of the volumetric answer; the slice-wise ones share the rest. The gain is flat between 0.25 and 0.6."""
+
+
+class ChannelEnlarger(Protocol):
+    """Enlarges one channel onto the work grid."""
+
+    @property
+    def device(self) -> str:
+        """Where, for people."""
+
+    def __call__(self, coarse: Array, progress: Callable[[float], None], /) -> Array:
+        """A channel on the input grid -> a new array on the work grid."""
+        ...
+
+
+class PlanesEnlarger:
+    """Callable like the networks whose answers it averages. Holds two outputs at once.
+
+    Args:
+        volume: the volumetric network.
+        planes: the slice-wise one, once across each axis that is not enlarged; at least one.
+    """
+
+    def __init__(self, volume: ChannelEnlarger, planes: Sequence[ChannelEnlarger]) -> None:
+        self._members = [(VOLUME_SHARE, volume), *(((1 - VOLUME_SHARE) / len(planes), plane) for plane in planes)]
+
+    @property
+    def device(self) -> str:
+        """Where the volumetric network runs."""
+        return self._members[0][1].device
+
+    def __call__(self, coarse: Array, progress: Callable[[float], None]) -> Array:
+        """See `ChannelEnlarger`."""
+        count = len(self._members)
+        total = np.zeros((), dtype=np.float32)
+        for number, (share, member) in enumerate(self._members):
+
+            def partly(done: float, before: int = number) -> None:
+                progress((before + done) / count)
+
+            fine = member(coarse, partly)
+            fine *= np.float32(share)
+            # The first answer is the sum so far: no third array.
+            total = np.add(fine, total, out=fine)
+        return total

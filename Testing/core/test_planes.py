@@ -1,0 +1,87 @@
+"""Slices that were measured complete are refined too, and the answers are averaged."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from medsr.degradation import add_rician_noise
+from medsr.inference.plan import make_plan
+from medsr.inference.planes import VOLUME_SHARE, PlanesEnlarger
+from medsr.options import UpscaleOptions
+from medsr.volume import Volume
+
+SCALES = {"z": (1, 1, 3), "x": (3, 1, 1), "y and z": (1, 2, 3), "all": (2, 2, 2)}
+
+
+def thick(shape=(12, 24, 26), noise=0.0):
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    inside = x**2 + y**2 + z**2 < 0.8
+    array = np.where(inside, 600 + 200 * np.sin(9 * x) * np.cos(7 * y + 2 * z), 0.0)
+    if noise:
+        array = add_rician_noise(array, noise, np.random.default_rng(0))
+    return Volume.from_array(array.astype(np.float32), np.diag([1.0, 1.0, 3.0, 1.0])).replace(modality="MR")
+
+
+def planned(scale=(1, 1, 3), volume=None, **options):
+    return make_plan(volume or thick(), UpscaleOptions(scale=scale, **options))
+
+
+class Constant:
+    """Answers one number everywhere."""
+
+    def __init__(self, value, device="cpu"):
+        self.value, self.device = value, device
+
+    def __call__(self, coarse, progress):
+        progress(0.5)
+        progress(1.0)
+        return np.full(coarse.shape, self.value, np.float32)
+
+
+def test_the_volume_has_its_share_and_the_planes_the_rest():
+    seen = []
+    enlarge = PlanesEnlarger(Constant(10.0, "cuda:0"), [Constant(2.0), Constant(4.0)])
+    np.testing.assert_allclose(enlarge(np.zeros((2, 3, 4)), seen.append), VOLUME_SHARE * 10 + (1 - VOLUME_SHARE) * 3)
+    assert enlarge.device == "cuda:0"
+    assert seen == sorted(seen) and seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(("scale", "axes"), [("z", (1, 2)), ("x", (0, 1)), ("y and z", (2,)), ("all", ())])
+def test_planes_lie_across_the_axes_that_are_not_enlarged(scale, axes):
+    plan = planned(SCALES[scale], model="mr-3d")
+    assert tuple(job.plane_axis for job in plan.planes) == axes
+    assert all(job.entry.name == "slices-2d" and job.spatial_dims == 2 for job in plan.planes)
+    assert any(text.startswith("Planes:") for text in plan.decisions) == bool(axes)
+
+
+@pytest.mark.parametrize("options", [{"model": "mr-3d-noisy"}, {"model": "slices-2d"}, {"model": "tikhonov"}])
+def test_other_models_work_alone(options):
+    assert planned(**options).planes == ()
+
+
+def test_noisy_volumes_get_the_network_that_knows_noise_alone():
+    plan = planned(volume=thick((24, 48, 50), noise=0.03))
+    assert (plan.entry.name, plan.planes) == ("mr-3d-noisy", ())
+
+
+def test_planes_cost_time():
+    plan = planned(model="mr-3d")
+    alone = dataclasses.replace(plan, entry=dataclasses.replace(plan.entry, planes=""))
+    assert plan.estimate()["seconds"] >= alone.estimate()["seconds"]
+    assert plan._multiply_adds == alone._multiply_adds
+
+
+@pytest.mark.network
+def test_the_answers_are_averaged():
+    pytest.importorskip("torch")
+    from medsr.inference.network import RefiningEnlarger, make_enlarger
+    from medsr.normalisation import Normalisation
+
+    volume = thick()
+    plan = planned(volume=volume, model="mr-3d")
+    scale = Normalisation.of(volume.array, "MR")
+    both = make_enlarger(plan, "cpu", None, scale)(volume.array, lambda _: None)
+    parts = [RefiningEnlarger(job, "cpu", None, scale)(volume.array, lambda _: None) for job in (plan, *plan.planes)]
+    np.testing.assert_allclose(both, 0.5 * parts[0] + 0.25 * (parts[1] + parts[2]), rtol=1e-4, atol=1e-2)
+    assert np.abs(both - parts[0]).max() > 1.0  # the slices have a say
