@@ -132,10 +132,10 @@ WINDOW = """
 
 WINDOW_ROWS = {
     "MONAI, float32, 128 x 128 x 128, Gaussian, overlap 0.5": ("monai", 0.0),
-    "medsr, float32, tiles of 8 M voxels": ("float32", 8e6),
     "medsr as shipped, tiles of 8 M voxels": ("shipped", 8e6),
     "medsr as shipped, tiles of 4 M voxels": ("shipped", 4e6),
     "medsr as shipped, tiles of 2.1 M voxels": ("shipped", 128.0**3),
+    "medsr, float32, tiles of 8 M voxels": ("float32", 8e6),
 }
 
 
