@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.network
 
 from medsr.losses.adversarial import RELATIVISTIC, discriminator_loss, generator_loss  # noqa: E402
-from medsr.losses.perceptual import feature_distance, feature_maps  # noqa: E402
+from medsr.losses.perceptual import PerColour, feature_distance, feature_maps  # noqa: E402
 from medsr.losses.pixel import mean_absolute_error, mean_squared_error  # noqa: E402
 from medsr.losses.structural import WEIGHTS, scales_for, structural_dissimilarity  # noqa: E402
 
@@ -141,3 +141,10 @@ def test_extractors_may_give_one_map_or_several():
             return x, 2 * x
 
     assert [float(m.sum() / image.sum()) for m in feature_maps(Two(), image)] == pytest.approx([1, 2])
+
+
+def test_a_grey_feature_network_sees_each_colour_alone():
+    image = texture(2, 3, 8, 8)
+    (maps,) = PerColour(torch.nn.Identity())(image)
+    assert maps.shape == (6, 1, 8, 8)
+    assert torch.equal(maps[4, 0], image[1, 1])

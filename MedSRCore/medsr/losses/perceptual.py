@@ -36,3 +36,19 @@ def feature_maps(extractor: nn.Module, image: Tensor) -> list[Tensor]:
     """The maps of one image ``(B, C, *size)``: extractors may give one map or several."""
     features: Tensor | Iterable[Tensor] = extractor(image)
     return [features] if isinstance(features, Tensor) else list(features)
+
+
+class PerColour(nn.Module):
+    """A feature network of one channel that looks at each colour of an image alone.
+
+    Args:
+        network: takes ``(B, 1, *size)``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """``(B, C, *size)`` -> the maps of ``B C`` grey images."""
+        return feature_maps(self.network, image.flatten(0, 1)[:, None])

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import nn
 
 from medsr.errors import ModelError
+from medsr.losses.perceptual import PerColour
 from medsr.models.enlarger import Enlarger
 from medsr.models.features.shipped import LABEL, shipped_texture_net
 from medsr.models.profile_refiner import ProfileRefiner
@@ -145,7 +146,7 @@ def _module(network: nn.Module, recipe: Recipe) -> LightningModule:
     if not isinstance(network, Enlarger):
         return RestorationModule(network, recipe)
     losses, adversary = recipe.losses, recipe.adversary
-    features = _feature_network(losses, network.spatial_dims) if losses.perceptual else None
+    features = _feature_network(losses, network) if losses.perceptual else None
     content = ContentLoss(losses, features, adversary.train_features)
     if recipe.family == "enlarge":
         return EnlargingModule(network, content, recipe)
@@ -154,12 +155,13 @@ def _module(network: nn.Module, recipe: Recipe) -> LightningModule:
     return kind(network, discriminator, content, recipe)
 
 
-def _feature_network(losses: LossRecipe, spatial_dims: int) -> nn.Module:
+def _feature_network(losses: LossRecipe, network: Enlarger) -> nn.Module:
     """The recipe's feature network; texture-net without further options is the one that comes with MedSR."""
     if losses.features == "texture-net" and not losses.features_options:
         logger.info("Perceptual features: %s", LABEL)
-        return shipped_texture_net()
-    return build_features(losses.features, spatial_dims, losses.features_options)
+        shipped = shipped_texture_net()
+        return shipped if network.channels == 1 else PerColour(shipped)
+    return build_features(losses.features, network.spatial_dims, losses.features_options)
 
 
 def _data(network: nn.Module, recipe: Recipe, data_list: Path, root: Path, workers: int) -> LightningDataModule:
