@@ -35,6 +35,10 @@ NOT_RUN = "<!-- not run"
 
 # Options of other programs that the pages name.
 OTHER_PROGRAMS = {
+    "--nnodes",
+    "--nproc-per-node",
+    "--rdzv-backend",
+    "--rdzv-endpoint",
     "--no-deps",
     "--no-index",
     "--find-links",

@@ -31,7 +31,7 @@ TINY = {
     "appearance": {"coarser": 0.0},
     "optimiser": {"warmup": 1, "cooldown": 2, "ema": 0.8, "learning_rate": 0.01},
     "adversary": {
-        "options": {"features": 2, "hidden": 4, "norm": "none"},
+        "options": {"features": 8, "hidden": 16, "norm": "none"},
         "learning_rate": 0.01,
         "instance_noise": 0.1,
         "pixel_steps": 1,
@@ -444,11 +444,12 @@ def test_two_processes_equal_one_with_the_joint_batch(data_list, tmp_path):
     assert two.returncode == 0, two.stderr[-2000:]
     one = run_command(path, *shared, "--output", tmp_path / "one", "--set", "batch=4")
     assert one.returncode == 0, one.stderr[-2000:]
-    half = run_command(path, *shared, "--output", tmp_path / "half")
-    assert half.returncode == 0, half.stderr[-2000:]
-    weights = {name: weights_of(tmp_path / name / "weights.pt") for name in ("one", "two", "half")}
+    weights = {name: weights_of(tmp_path / name / "weights.pt") for name in ("one", "two")}
     assert distance(weights["two"], weights["one"]) < 1e-5
-    assert distance(weights["half"], weights["one"]) > 1e-4
+    # The comparison can say no: the weights before averaging are others.
+    checkpoint = torch.load(tmp_path / "one" / "last.ckpt", weights_only=False)["current_model_state"]
+    current = {key.rpartition("network.")[2]: value for key, value in checkpoint.items() if "network." in key}
+    assert distance(weights["two"], current) > 1e-4
 
 
 @pytest.mark.slow
