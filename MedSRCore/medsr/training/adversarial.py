@@ -99,8 +99,10 @@ class AdversarialModule(EnlargingModule):
 
     def on_train_epoch_end(self) -> None:
         """Say what is wrong with the game."""
-        for warning in self.guard.warnings():
-            logger.warning("%s", warning)
+        found = self.guard.warnings()
+        if self.trainer.is_global_zero:
+            for warning in found:
+                logger.warning("%s", warning)
 
     def generator_parameters(self) -> Iterable[nn.Parameter]:
         """What learns beside the generator, with it."""
