@@ -5,7 +5,8 @@
 
 Every run makes the same copies of phantoms and is a whole process; its files are compared with those of the serial run.
 Starting the workers (importing MedSR and, for networks, PyTorch) is part of the time, and its share is shown by a run
-over no more copies than there are workers. Prints Markdown.
+over no more copies than there are workers. CPU seconds are those of all processes together: what Dask costs on a machine
+that does other things as well. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,14 +42,16 @@ def make_set(folder: Path, cases: int, size: int) -> Path:
     return folder
 
 
-def augment(source: Path, output: Path, recipe: str, model: str, workers: int | None) -> float:
-    """Seconds of one call; None makes the copies one after the other, without Dask, on one thread as a worker has."""
+def augment(source: Path, output: Path, recipe: str, model: str, workers: int | None) -> tuple[float, float]:
+    """Seconds and CPU seconds of one call; None makes the copies one after the other, without Dask, on one thread as a worker has."""
     words = ["augment", str(source), str(output), "--recipe", recipe, "--model", model, "--progress", "none"]
     words += [] if workers is None else ["--cluster", "local", "--workers", str(workers)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "medsr", *words], env=environment, check=True, capture_output=True)
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return time.perf_counter() - started, cpu
 
 
 def fingerprint(folder: Path) -> str:
@@ -69,22 +73,23 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe, model = arguments.recipe, arguments.model
     print(f"{arguments.cases} phantoms of {arguments.size} cubed, recipe {recipe}, model {model}\n")
-    print("| workers | seconds | of them start-up | copies per minute | same files as serial |")
-    print("|---|---|---|---|---|")
+    print("| workers | seconds | of them start-up | copies per minute | CPU seconds | same files as serial |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         source = make_set(root / "source", arguments.cases, arguments.size)
         expected = ""
         for workers in (None, *arguments.workers):
             few = make_set(root / f"few-{workers}", workers or 1, arguments.size)
-            start = augment(few, root / f"few-out-{workers}", recipe, model, workers)
-            seconds = augment(source, root / f"out-{workers}", recipe, model, workers)
+            start, _ = augment(few, root / f"few-out-{workers}", recipe, model, workers)
+            seconds, cpu = augment(source, root / f"out-{workers}", recipe, model, workers)
             found = fingerprint(root / f"out-{workers}")
             expected = expected or found
             # The run over a few made one copy per worker, side by side.
             rate = (arguments.cases - (workers or 1)) / max(seconds - start, 1e-9)
-            row = [workers or "serial", f"{seconds:.1f}", f"{start:.1f}", f"{60 * rate:.1f}", found == expected]
-            print(f"| {' | '.join(map(str, row))} |", flush=True)
+            row = [workers or "serial", f"{seconds:.1f}", f"{start:.1f}", f"{60 * rate:.1f}", f"{cpu:.1f}"]
+            same = "yes" if found == expected else "no"
+            print(f"| {' | '.join(map(str, (*row, same)))} |", flush=True)
     print("\n" + json.dumps({"cores": os.cpu_count(), "load": os.getloadavg()}))
 
 

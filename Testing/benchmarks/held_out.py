@@ -24,7 +24,8 @@ class HeldOut:
         file: below the folder of the data.
         shrunk: factor by which it is made smaller first, by means. Large photographs are blurred by their lens and
             JPEG at full size; smaller they are sharp.
-        whole: never crop, so that the fundus keeps its field of view.
+        whole: never crop, so that the fundus keeps its field of view, and its colours, as the papers judge it. The
+            other photographs are judged in grey: a third of the work.
     """
 
     name: str
@@ -34,11 +35,11 @@ class HeldOut:
     whole: bool = False
 
     def read(self, folder: Path) -> Volume:
-        """The image in float32; a colour photograph whose colours are equal becomes grey."""
+        """The image in float32."""
         volume = medsr.read_volume(folder / self.file)
         array = np.asarray(volume.array, dtype=np.float32)
-        if array.ndim == 4 and np.ptp(array, axis=3).max() == 0:
-            array = array[..., 0]
+        if array.ndim == 4 and not self.whole:
+            array = array.mean(axis=3)
         if self.shrunk > 1:
             y, x = (n // self.shrunk * self.shrunk for n in array.shape[1:3])
             factors = (1, self.shrunk, self.shrunk, 1)[: array.ndim]
