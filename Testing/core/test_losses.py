@@ -61,6 +61,16 @@ def test_structure_has_a_finite_gradient_even_where_it_is_reversed():
     assert torch.isfinite(reversed_image.grad).all()
 
 
+def test_structure_is_not_judged_in_half_precision():
+    torch.manual_seed(0)
+    fine = 0.5 + 0.02 * torch.randn(1, 1, 64, 64)
+    exact = structural_dissimilarity(0.99 * fine, fine)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = structural_dissimilarity(0.99 * fine, fine)
+    assert float(exact) < 0.01
+    torch.testing.assert_close(mixed, exact, rtol=0, atol=1e-7)
+
+
 def test_structure_needs_room_for_its_window():
     with pytest.raises(InvalidValueError, match="at least 11"):
         structural_dissimilarity(texture(1, 1, 10, 30), texture(1, 1, 10, 30))

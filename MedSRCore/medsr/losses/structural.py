@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from monai.metrics.regression import compute_ms_ssim
 from torch import Tensor
 
@@ -38,12 +39,14 @@ def structural_dissimilarity(prediction: Tensor, target: Tensor) -> Tensor:
     """
     weights = WEIGHTS[: scales_for(min(prediction.shape[2:]))]
     total = sum(weights)
-    similarity: Tensor = compute_ms_ssim(
-        prediction.float(),
-        target.float(),
-        spatial_dims=prediction.dim() - 2,
-        data_range=1.0,
-        kernel_sigma=1.5,
-        weights=[weight / total for weight in weights],
-    )
+    # Variances are small differences of large squares: in the half precision of mixed training they would be noise.
+    with torch.autocast(prediction.device.type, enabled=False):
+        similarity: Tensor = compute_ms_ssim(
+            prediction.float(),
+            target.float(),
+            spatial_dims=prediction.dim() - 2,
+            data_range=1.0,
+            kernel_sigma=1.5,
+            weights=[weight / total for weight in weights],
+        )
     return 1 - similarity.mean()
