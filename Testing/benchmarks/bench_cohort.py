@@ -5,8 +5,8 @@
 
 Every run makes the same copies of phantoms and is a whole process; its files are compared with those of the serial run.
 Starting the workers (importing MedSR and, for networks, PyTorch) is part of the time, and its share is shown by a run
-over no more copies than there are workers. CPU seconds are those of all processes together: what Dask costs on a machine
-that does other things as well. Prints Markdown.
+over no more copies than there are workers. Every process works on one thread. CPU seconds are those of all processes
+together: what Dask costs on a machine that does other things as well. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def make_set(folder: Path, cases: int, size: int) -> Path:
 
 
 def augment(source: Path, output: Path, recipe: str, model: str, workers: int | None) -> tuple[float, float]:
-    """Seconds and CPU seconds of one call; None makes the copies one after the other, without Dask, on one thread as a worker has."""
+    """Seconds and CPU seconds of one call; None makes the copies one after the other, without Dask."""
     words = ["augment", str(source), str(output), "--recipe", recipe, "--model", model, "--progress", "none"]
     words += [] if workers is None else ["--cluster", "local", "--workers", str(workers)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}

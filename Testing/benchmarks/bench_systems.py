@@ -1,11 +1,11 @@
 """The published systems, the shipped default and the closed forms on the same held-out images.
 
     python Testing/benchmarks/bench_systems.py --data DIR --output DIR --page docs/reference/systems.md
-    python Testing/benchmarks/bench_systems.py --data DIR --output DIR --only bicubic --models srgan
+    python Testing/benchmarks/bench_systems.py --data DIR --output DIR --only bicubic
 
-Each part (``bicubic``, ``profile``, ``kspace``, ``profile3d``, ``costs``) keeps its figures in DIR/<part>.json. What is
-there is not made again, but for the models that ``--models`` names. ``--page`` writes the tables between the marks of
-the page.
+Each part (``bicubic``, ``profile``, ``kspace``, ``profile3d``, ``costs``) keeps its figures in DIR/<part>.json; what is
+there is not made again, but for models whose weights have changed since. ``--page`` writes the tables between the marks
+of the page.
 """
 
 from __future__ import annotations
@@ -72,11 +72,13 @@ PARTS = {
 PHOTO_CROP = (384, 384, 1)
 
 
-def measure(part: Part, data: Path, output: Path, name: str, anew: list[str]) -> None:
-    """Make the figures of a part that are missing, and those of the models `anew`; store them with pictures."""
+def measure(part: Part, data: Path, output: Path, name: str) -> None:
+    """Make the figures of a part that are missing or of other weights; store them with pictures."""
     stored, published = output / f"{name}.json", output / f"{name}.published.json"
     old = from_json(stored.read_text(encoding="utf-8")) if stored.exists() else EvaluationTable()
-    rows = [row for row in old if row.model not in anew and not row.error]
+    used = output / f"{name}.weights.json"
+    weights = json.loads(used.read_text(encoding="utf-8")) if used.exists() else {}
+    rows = [row for row in old if not row.error and weights.get(row.model) == _weights_of(row.model)]
     figures = json.loads(published.read_text(encoding="utf-8")) if published.exists() else {}
     plates: list[Plate] = []
 
@@ -98,16 +100,18 @@ def measure(part: Part, data: Path, output: Path, name: str, anew: list[str]) ->
             ]
             if not asked:
                 continue
+            weights |= {model: _weights_of(model) for model in asked}
             rows += evaluate(volumes, asked, [case], distance=TextureDistance(), watch=watch)
             note(f"{name}: {group}, {case}, {', '.join(asked)}")
             stored.write_text(to_json(EvaluationTable(tuple(rows))), encoding="utf-8")
+            used.write_text(json.dumps(weights, indent=1), encoding="utf-8")
             published.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     if plates:
         page = render_page(EvaluationTable(tuple(rows)), plates, title=name, baseline=BICUBIC)
         (output / f"{name}.html").write_text(page, encoding="utf-8")
 
 
-def costs(output: Path, anew: list[str]) -> None:
+def costs(output: Path) -> None:
     """Parameters, CPU seconds per output megavoxel and peak memory of `medsr upscale`, each in a process of its own."""
     stored = output / "costs.json"
     found = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
@@ -117,7 +121,7 @@ def costs(output: Path, anew: list[str]) -> None:
     runs["edsr-se-gan-x16"] = ("16,16,1", (8, 16, 16), (16, 24, 24))
     runs |= dict.fromkeys(("mr-3d", *VOLUMETRIC), ("2,2,2", (24, 32, 32), (48, 64, 64)))
     for model, (scale, small, large) in runs.items():
-        if not _is_there(model) or (model in found and model not in anew):
+        if not _is_there(model) or model in found:
             continue
         factors = [float(f) for f in scale.split(",")]
         spacing = (factors[0], factors[1], factors[2])
@@ -152,6 +156,13 @@ def _shown(model: str) -> str:
 
 def _is_there(model: str) -> bool:
     return model in (BICUBIC, ORACLE, "auto") or model in load_catalog()
+
+
+def _weights_of(model: str) -> str:
+    """Start of the checksum of a model's weights; for `auto` those of all networks that it may choose; "" for none."""
+    entries = load_catalog().values()
+    chosen = [e for e in entries if e.name == model or (model == "auto" and e.needs_torch and not e.scales)]
+    return " ".join(entry.sha256[:12] for entry in chosen)
 
 
 def _parameters(model: str) -> int:
@@ -244,15 +255,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the figures")
     parts = [*PARTS, "costs"]
     parser.add_argument("--only", nargs="*", default=parts, choices=parts, help="parts to measure")
-    parser.add_argument("--models", nargs="*", default=[], help="make only these models' figures anew")
     parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in arguments.only:
         if name == "costs":
-            costs(arguments.output, arguments.models)
+            costs(arguments.output)
         else:
-            measure(PARTS[name], arguments.data, arguments.output, name, arguments.models)
+            measure(PARTS[name], arguments.data, arguments.output, name)
     if arguments.page:
         write_page(arguments.page, arguments.output)
 
