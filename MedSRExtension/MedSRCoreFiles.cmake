@@ -61,6 +61,34 @@ set(MEDSR_CORE_FILES
   medsr/bundles/ct-3d/docs/recipe.json
   medsr/bundles/ct-3d/docs/training-log.csv
   medsr/bundles/ct-3d/models/model.pt
+  medsr/bundles/disgan/LICENSE
+  medsr/bundles/disgan/configs/inference.json
+  medsr/bundles/disgan/configs/metadata.json
+  medsr/bundles/disgan/docs/README.md
+  medsr/bundles/disgan/docs/recipe.json
+  medsr/bundles/disgan/docs/training-log.csv
+  medsr/bundles/disgan/models/model.pt
+  medsr/bundles/edsr-se-gan-x16/LICENSE
+  medsr/bundles/edsr-se-gan-x16/configs/inference.json
+  medsr/bundles/edsr-se-gan-x16/configs/metadata.json
+  medsr/bundles/edsr-se-gan-x16/docs/README.md
+  medsr/bundles/edsr-se-gan-x16/docs/recipe.json
+  medsr/bundles/edsr-se-gan-x16/docs/training-log.csv
+  medsr/bundles/edsr-se-gan-x16/models/model.pt
+  medsr/bundles/edsr-se-gan-x8/LICENSE
+  medsr/bundles/edsr-se-gan-x8/configs/inference.json
+  medsr/bundles/edsr-se-gan-x8/configs/metadata.json
+  medsr/bundles/edsr-se-gan-x8/docs/README.md
+  medsr/bundles/edsr-se-gan-x8/docs/recipe.json
+  medsr/bundles/edsr-se-gan-x8/docs/training-log.csv
+  medsr/bundles/edsr-se-gan-x8/models/model.pt
+  medsr/bundles/edsr-se-gan/LICENSE
+  medsr/bundles/edsr-se-gan/configs/inference.json
+  medsr/bundles/edsr-se-gan/configs/metadata.json
+  medsr/bundles/edsr-se-gan/docs/README.md
+  medsr/bundles/edsr-se-gan/docs/recipe.json
+  medsr/bundles/edsr-se-gan/docs/training-log.csv
+  medsr/bundles/edsr-se-gan/models/model.pt
   medsr/bundles/mr-3d-noisy/LICENSE
   medsr/bundles/mr-3d-noisy/configs/inference.json
   medsr/bundles/mr-3d-noisy/configs/metadata.json
@@ -75,6 +103,20 @@ set(MEDSR_CORE_FILES
   medsr/bundles/mr-3d/docs/recipe.json
   medsr/bundles/mr-3d/docs/training-log.csv
   medsr/bundles/mr-3d/models/model.pt
+  medsr/bundles/progressive-gan/LICENSE
+  medsr/bundles/progressive-gan/configs/inference.json
+  medsr/bundles/progressive-gan/configs/metadata.json
+  medsr/bundles/progressive-gan/docs/README.md
+  medsr/bundles/progressive-gan/docs/recipe.json
+  medsr/bundles/progressive-gan/docs/training-log.csv
+  medsr/bundles/progressive-gan/models/model.pt
+  medsr/bundles/rrdb/LICENSE
+  medsr/bundles/rrdb/configs/inference.json
+  medsr/bundles/rrdb/configs/metadata.json
+  medsr/bundles/rrdb/docs/README.md
+  medsr/bundles/rrdb/docs/recipe.json
+  medsr/bundles/rrdb/docs/training-log.csv
+  medsr/bundles/rrdb/models/model.pt
   medsr/bundles/slices-2d/LICENSE
   medsr/bundles/slices-2d/configs/inference.json
   medsr/bundles/slices-2d/configs/metadata.json
@@ -82,6 +124,13 @@ set(MEDSR_CORE_FILES
   medsr/bundles/slices-2d/docs/recipe.json
   medsr/bundles/slices-2d/docs/training-log.csv
   medsr/bundles/slices-2d/models/model.pt
+  medsr/bundles/srgan/LICENSE
+  medsr/bundles/srgan/configs/inference.json
+  medsr/bundles/srgan/configs/metadata.json
+  medsr/bundles/srgan/docs/README.md
+  medsr/bundles/srgan/docs/recipe.json
+  medsr/bundles/srgan/docs/training-log.csv
+  medsr/bundles/srgan/models/model.pt
   medsr/bundles/srresnet/LICENSE
   medsr/bundles/srresnet/configs/inference.json
   medsr/bundles/srresnet/configs/metadata.json
@@ -95,6 +144,13 @@ set(MEDSR_CORE_FILES
   medsr/bundles/texture-net/docs/recipe.json
   medsr/bundles/texture-net/docs/training-log.csv
   medsr/bundles/texture-net/models/model.pt
+  medsr/bundles/three-player-gan/LICENSE
+  medsr/bundles/three-player-gan/configs/inference.json
+  medsr/bundles/three-player-gan/configs/metadata.json
+  medsr/bundles/three-player-gan/docs/README.md
+  medsr/bundles/three-player-gan/docs/recipe.json
+  medsr/bundles/three-player-gan/docs/training-log.csv
+  medsr/bundles/three-player-gan/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
   medsr/cli/augment.py
@@ -144,6 +200,7 @@ set(MEDSR_CORE_FILES
   medsr/inference/own_factor.py
   medsr/inference/pipeline.py
   medsr/inference/plan.py
+  medsr/inference/planes.py
   medsr/inference/refine.py
   medsr/inference/sampling.py
   medsr/inference/target.py
@@ -208,6 +265,7 @@ set(MEDSR_CORE_FILES
   medsr/training/cards/mr-3d-noisy.json
   medsr/training/cards/mr-3d.json
   medsr/training/cards/progressive-gan.json
+  medsr/training/cards/rrdb.json
   medsr/training/cards/slices-2d.json
   medsr/training/cards/srgan.json
   medsr/training/cards/srresnet.json
@@ -224,6 +282,7 @@ set(MEDSR_CORE_FILES
   medsr/training/pairs.py
   medsr/training/patches.py
   medsr/training/pictures.py
+  medsr/training/precision.py
   medsr/training/recipe.py
   medsr/training/recipes/ct-3d.json
   medsr/training/recipes/ct.data.json
