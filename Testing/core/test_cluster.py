@@ -137,6 +137,21 @@ def fail(task):
 
 
 @pytest.mark.slow
+def test_workers_of_this_machine_are_not_to_be_reached_from_others():
+    psutil = pytest.importorskip("psutil")
+    with open_cluster(None, 1, None, 0):
+        here = psutil.Process()
+        listening = [
+            socket.laddr.ip
+            for process in (here, *here.children(recursive=True))
+            for socket in process.net_connections("inet")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+    assert len(listening) >= 3
+    assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.slow
 def test_a_worker_that_raises_is_told_as_a_failure(tmp_path):
     with open_cluster(None, 1, None, 0) as executor:
         (result,) = executor.run([a_task(tmp_path)], fail, Progress())

@@ -21,6 +21,8 @@ from medsr.resources import available_memory
 
 LOCAL = "local"
 
+# Given nothing, Dask shows its state to the whole network.
+_LOOPBACK = "127.0.0.1:0"
 _CONNECT_SECONDS = 20
 _WAIT_SECONDS = 0.5
 _RETRIES = 2
@@ -74,20 +76,7 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if cluster in (None, LOCAL):
-            cores = os.cpu_count() or 1
-            count, each = choose_workers(workers, memory, needs_bytes, cores, available_memory())
-            # Threads of several processes on the same cores would only stand in each other's way.
-            threads = str(max(1, cores // count))
-            here = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    memory_limit=each,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                    env=dict.fromkeys(_THREADS, threads),
-                )
-            )
+            here = stack.enter_context(_local_cluster(distributed, workers, memory, needs_bytes))
             yield DaskExecutor(stack.enter_context(distributed.Client(here)), owns_workers=True)
         else:
             yield DaskExecutor(stack.enter_context(_connect(distributed, str(cluster))), owns_workers=False)
@@ -165,6 +154,27 @@ def remove_drafts(tasks: Sequence[Task]) -> None:
     for folder in folders:
         for draft in folder.glob(".medsr-*"):
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_bytes: int) -> Any:
+    """Processes on this machine, reachable from this machine only."""
+    cores = os.cpu_count() or 1
+    count, each = choose_workers(workers, memory, needs_bytes, cores, available_memory())
+    # Threads of several processes on the same cores would only stand in each other's way.
+    environment = {name: os.environ.get(name, str(max(1, cores // count))) for name in _THREADS}
+    # A worker near its limit holds nothing that it could give away. Pausing it would be forever; it is ended instead
+    # when it goes too far, and a fresh one tries again.
+    kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
+    with import_module("dask").config.set(kept):
+        return distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=each,
+            dashboard_address=_LOOPBACK,
+            worker_dashboard_address=_LOOPBACK,
+            silence_logs=logging.CRITICAL,
+            env=environment,
+        )
 
 
 @contextmanager
