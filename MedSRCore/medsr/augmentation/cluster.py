@@ -161,11 +161,13 @@ def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_byt
     cores = os.cpu_count() or 1
     count, each = choose_workers(workers, memory, needs_bytes, cores, available_memory())
     # Threads of several processes on the same cores would only stand in each other's way.
-    environment = {name: os.environ.get(name, str(max(1, cores // count))) for name in _THREADS}
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // count)))
     # A worker near its limit holds nothing that it could give away. Pausing it would be forever; it is ended instead
     # when it goes too far, and a fresh one tries again.
-    kept = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
-    with import_module("dask").config.set(kept):
+    settings: dict[str, Any] = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
+    # OpenMP reads its variable when it is loaded: later is too late.
+    settings["distributed.nanny.pre-spawn-environ"] = {name: os.environ.get(name, threads) for name in _THREADS}
+    with import_module("dask").config.set(settings):
         return distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -173,7 +175,6 @@ def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_byt
             dashboard_address=_LOOPBACK,
             worker_dashboard_address=_LOOPBACK,
             silence_logs=logging.CRITICAL,
-            env=environment,
         )
 
 
