@@ -3,8 +3,8 @@
 Images are seen through a Gaussian slice profile as wide as the slice distance; label maps are brought to the thick
 grid. The originals in the source are the truth to score against (`medsr augment evaluate --truth`):
 
-    python Testing/benchmarks/thick_dataset.py hippocampus thick --subjects 80 --factor 3
-    medsr augment thick thick_sr --recipe my_recipe.json --images "images/*" --labels "labels/*"
+    python Testing/benchmarks/thick_dataset.py hippocampus thick 3 --subjects 80
+    medsr augment thick thick_sr --recipe my_recipe.json
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("source")
     parser.add_argument("output", type=Path)
     parser.add_argument("--subjects", type=int, default=0, help="how many; 0 for all")
-    parser.add_argument("--factor", type=float, default=3.0, help="slice distance in voxels of the source; 1 copies")
+    parser.add_argument("factor", type=float, help="slice distance in voxels of the source; 1 copies")
     arguments = parser.parse_args()
     cases = read_dataset(arguments.source).cases
     order = sorted(cases, key=lambda case: hashlib.sha256(case.subject.encode()).digest())
