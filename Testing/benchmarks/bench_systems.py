@@ -66,8 +66,8 @@ PARTS = {
         },
     ),
     "profile": Part(("MR", "CT"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
-    "kspace": Part(("MR", "CT"), (80, 80, 80), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
-    "profile3d": Part(("MR", "CT"), (80, 80, 80), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "kspace": Part(("MR",), (80, 80, 80), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "profile3d": Part(("MR",), (80, 80, 80), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
 }  # fmt: skip
 PHOTO_CROP = (384, 384, 1)
 
