@@ -151,6 +151,13 @@ set(MEDSR_CORE_FILES
   medsr/bundles/three-player-gan/docs/recipe.json
   medsr/bundles/three-player-gan/docs/training-log.csv
   medsr/bundles/three-player-gan/models/model.pt
+  medsr/bundles/vdsr7-multiscale/LICENSE
+  medsr/bundles/vdsr7-multiscale/configs/inference.json
+  medsr/bundles/vdsr7-multiscale/configs/metadata.json
+  medsr/bundles/vdsr7-multiscale/docs/README.md
+  medsr/bundles/vdsr7-multiscale/docs/recipe.json
+  medsr/bundles/vdsr7-multiscale/docs/training-log.csv
+  medsr/bundles/vdsr7-multiscale/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
   medsr/cli/augment.py
