@@ -101,6 +101,7 @@ def measure(part: Part, data: Path, output: Path, name: str) -> None:
             if not asked:
                 continue
             weights |= {model: _weights_of(model) for model in asked}
+            rows = [r for r in rows if not (r.case == case and r.model in asked and r.volume in volumes)]
             rows += evaluate(volumes, asked, [case], distance=TextureDistance(), watch=watch)
             note(f"{name}: {group}, {case}, {', '.join(asked)}")
             stored.write_text(to_json(EvaluationTable(tuple(rows))), encoding="utf-8")
@@ -127,8 +128,8 @@ def costs(output: Path) -> None:
         spacing = (factors[0], factors[1], factors[2])
         with tempfile.TemporaryDirectory() as folder:
             cost = []
-            for size in (small, large):
-                source = bench_upscale.phantom(size, spacing, Path(folder) / "in.nrrd")
+            for number, size in enumerate((small, large)):
+                source = bench_upscale.phantom(size, spacing, Path(folder) / f"{number}.nrrd")
                 seconds, memory = bench_upscale.upscale(source, "--model", model, "--scale", scale)
                 cost.append((size[0] * size[1] * size[2] * factors[0] * factors[1] * factors[2] / 1e6, seconds, memory))
         (v0, s0, _), (v1, s1, peak) = cost
@@ -143,10 +144,10 @@ def costs(output: Path) -> None:
     stored.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _in_order(table: EvaluationTable) -> list[str]:
-    """The models of a table, as the parts list them."""
-    listed = [model for part in PARTS.values() for models in part.models.values() for model in models]
-    return sorted(table.models, key=listed.index)
+def _position(model: str) -> int:
+    """Where the parts list a model first."""
+    listed = [name for part in PARTS.values() for models in part.models.values() for name in models]
+    return listed.index(model)
 
 
 def _shown(model: str) -> str:
@@ -179,7 +180,7 @@ def figures_table(table: EvaluationTable) -> list[str]:
     values = {metric: means(table, metric) for metric in _SHOWN}
     lines = []
     for case in table.cases:
-        for model in _in_order(table):
+        for model in sorted(table.models, key=_position):
             if not table.select(case=case, model=model):
                 continue
             gained = "" if model == BICUBIC else format_gain(gain(table, "psnr", model, BICUBIC, case=case))
@@ -193,7 +194,7 @@ def groups_table(table: EvaluationTable) -> list[str]:
     groups = [group for group in ("MR", "CT", "photo") if any(GROUP_OF[row.volume] == group for row in table)]
     lines = []
     for case in table.cases:
-        for model in _in_order(table):
+        for model in sorted(table.models, key=_position):
             if model == BICUBIC or not table.select(case=case, model=model):
                 continue
             cells = []
@@ -208,9 +209,8 @@ def published_table(figures: dict[str, dict[str, dict[str, dict[str, float]]]]) 
     """The fundus by the conventions of the papers, and the luma of all photographs."""
     lines = []
     for case, by_model in figures.items():
-        for model, by_image in by_model.items():
-            if "fundus" not in by_image:
-                continue
+        for model in sorted(by_model, key=_position):
+            by_image = by_model[model]
             one, mean = by_image["fundus"], mean_figures(by_image)
             cells = [f"{one['rgb']:.2f}", f"{one['rgb_inside']:.2f}", f"{one['ssim']:.4f}", f"{mean['y']:.2f}"]
             lines.append([case, _shown(model), *cells])
@@ -239,7 +239,8 @@ def write_page(page: Path, output: Path) -> None:
         table = from_json(stored.read_text(encoding="utf-8"))
         caution = ["", f"† {PERCEPTUAL}"] if table.perceptual else []
         write_between(page, name, [*figures_table(table), *caution])
-        write_between(page, f"{name}-groups", groups_table(table))
+        if len(PARTS[name].groups) > 1:
+            write_between(page, f"{name}-groups", groups_table(table))
     published = output / "bicubic.published.json"
     if published.exists():
         write_between(page, "published", published_table(json.loads(published.read_text(encoding="utf-8"))))
