@@ -118,7 +118,7 @@ def a_network(tmp_path, monkeypatch):
                 "options": {"channels": 8, "blocks": 1},
                 "weights": 1000,
             },
-            "halo": 8,
+            "halo": 9,
             "smoothness": 0.01,
             "gain": "+1.0 dB over tikhonov",
             "sha256": hashlib.sha256(weights).hexdigest() if sha256 is None else sha256,
