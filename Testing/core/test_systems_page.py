@@ -92,7 +92,7 @@ def test_tables_replace_what_stands_between_their_marks(benchmarks, tmp_path):
 def test_a_grid_is_seen_and_noise_is_none(benchmarks):
     grid_power = benchmarks("study_grid").grid_power
     noise = np.random.default_rng(0).normal(size=(96, 96))
-    pattern = np.tile([1.0, 0.0, 0.0, 0.0], 24)
+    pattern = np.tile([10.0, 0.0, 0.0, 0.0], 24)
     assert grid_power(noise) == pytest.approx(1.0, abs=0.4)
     assert grid_power(noise + pattern) > 20
     assert grid_power(noise + pattern[:, None]) > 20
