@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medsr.catalog import load_catalog
+from medsr.catalog import PERCEPTUAL, load_catalog
 from medsr.cli.console import note, open_view, say, table_lines
 from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_number, parse_whole, read_upscale_options
@@ -186,11 +186,13 @@ def _parse_crop(text: str) -> tuple[int, ...]:
 
 
 def _summarise(table: EvaluationTable, folder: Path, *, to_stdout: bool) -> None:
-    from medsr.evaluation.tables import BASELINES, means_table
+    from medsr.evaluation.tables import BASELINES, MARK, means_table
 
     write = say if to_stdout else note
     for line in table_lines(*means_table(table, [b for b in BASELINES if b in table.models])):
         write(line)
+    if table.perceptual:
+        write(f"{MARK} {PERCEPTUAL}")
     failures = table.failures
     if failures:
         write(f"{len(failures)} of {len(table)} results failed; the tables say why.")

@@ -21,7 +21,7 @@ _PACKAGES = ("medsr", "numpy", "scipy", "SimpleITK", "torch", "monai")
 _COLUMNS = [field.name for field in dataclasses.fields(Row)]
 _SHOWN = ("psnr", "psnr_mask", "ssim", "hfen", "perceptual_distance", "bias", "redegraded", "seconds")
 _OPTIONAL = "perceptual_distance"
-_MARK = "\u2020"
+MARK = "\u2020"
 
 
 def versions() -> dict[str, str]:
@@ -76,7 +76,7 @@ def to_markdown(table: EvaluationTable, *, baselines: Sequence[str] = BASELINES)
         ]
     lines += markdown_table(*means_table(table, present))
     if table.perceptual:
-        lines += ["", f"{_MARK} {PERCEPTUAL}"]
+        lines += ["", f"{MARK} {PERCEPTUAL}"]
     lines += ["", "### Every result", "", *markdown_table(*full_table(table))]
     return "\n".join(lines) + "\n"
 
@@ -124,7 +124,7 @@ def shown_metrics(table: EvaluationTable) -> list[str]:
 
 def marked(model: str, perceptual: bool) -> str:
     """The model's name, with a dagger where it may invent detail."""
-    return f"{model} {_MARK}" if perceptual else model
+    return f"{model} {MARK}" if perceptual else model
 
 
 def format_value(metric: str, value: float | None) -> str:
