@@ -126,6 +126,8 @@ def test_photographs_with_masks_of_255_become_an_nnunet_set(tmp_path):
     assert report["nnunet_faults"] == [] and report["made"] == 4
     data = json.loads((tmp_path / "out/dataset.json").read_text())
     assert data["channel_names"] == {"0": "R", "1": "G", "2": "B"} and data["file_ending"] == ".png"
+    again = read_dataset(tmp_path / "out")
+    assert len(again.cases) == data["numTraining"] and all(len(case.images) == 1 for case in again.cases)
     assert data["labels"] == {"background": 0, "label 255": 1}
     same = medsr.read_volume(tmp_path / "out/labelsTr/x1_degrade-bspline-1.png").array
     assert np.count_nonzero(same == 1) == 144 and same.max() == 1

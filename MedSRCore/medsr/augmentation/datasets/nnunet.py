@@ -22,6 +22,7 @@ from medsr.augmentation.datasets.layout import (
 )
 from medsr.augmentation.datasets.paths import inside, read_json, safe_name
 from medsr.errors import InputError
+from medsr.io.formats import PLANAR_ONLY
 
 _OWN_KEYS = ("channel_names", "modality", "labels", "numTraining", "file_ending", "dataset", "name")
 
@@ -109,8 +110,10 @@ def _found(root: Path, ending: str, channels: tuple[str, ...]) -> list[Case]:
             raise InputError(f"'imagesTr/{file.name}' has no channel number: CASE_0000{ending} is expected.")
         images.setdefault(match[1], {})[int(match[2])] = file
     wanted = set(range(len(channels)))
+    # A picture holds all its colours in one file, as nnU-Net's reader of natural images expects.
+    accepted = [wanted, {0}] if ending in PLANAR_ONLY else [wanted]
     for name, files in images.items():
-        if set(files) != wanted:
+        if set(files) not in accepted:
             raise InputError(f"Case {name!r} has the channels {sorted(files)}, 'channel_names' has {len(wanted)}.")
     return [
         Case(name, name, tuple(str(files[c]) for c in sorted(files)), str(root / "labelsTr" / f"{name}{ending}"))
