@@ -255,6 +255,7 @@ set(MEDSR_CORE_FILES
   medsr/models/progressive_gan.py
   medsr/models/registry.py
   medsr/models/rrdb.py
+  medsr/models/specialised_refiner.py
   medsr/models/srresnet.py
   medsr/models/vdsr7.py
   medsr/normalisation.py

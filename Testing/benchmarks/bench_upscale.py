@@ -106,7 +106,8 @@ WINDOW = """
     from medsr.inference.engines import TorchEngine, load_network, refining_engine
     from medsr.inference.plan import make_plan
     from medsr.inference.refine import refine_volume
-    from medsr.models.profile_refiner import SpecialisedRefiner, acquisition_condition
+    from medsr.models.profile_refiner import acquisition_condition
+    from medsr.models.specialised_refiner import SpecialisedRefiner
     from medsr.normalisation import Normalisation
     from medsr.options import UpscaleOptions
 

@@ -8,7 +8,8 @@ torch = pytest.importorskip("torch")
 from medsr.degradation import Acquisition  # noqa: E402
 from medsr.inference import engines  # noqa: E402
 from medsr.inference.refine import refine_volume  # noqa: E402
-from medsr.models.profile_refiner import FOLD, ProfileRefiner, SpecialisedRefiner  # noqa: E402
+from medsr.models.profile_refiner import FOLD, ProfileRefiner  # noqa: E402
+from medsr.models.specialised_refiner import SpecialisedRefiner  # noqa: E402
 
 
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
@@ -52,6 +53,6 @@ def test_precision_follows_the_processor(native, monkeypatch):
     entry = find_model("slices-2d")
     engine = engines.refining_engine(entry, engines.load_network(entry), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0], "cpu")
     types = {name.partition(".")[0]: parameter.dtype for name, parameter in engine._network.named_parameters()}
-    # The ends meet the image itself, of which bfloat16 cannot hold the small differences.
-    blocks = torch.bfloat16 if native else torch.float32
-    assert types == {"head": torch.float32, "pairs": blocks, "tail": torch.float32}
+    # The first layer meets the image itself, of which bfloat16 cannot hold the small differences.
+    reduced = torch.bfloat16 if native else torch.float32
+    assert types == {"head": torch.float32, "pairs": reduced, "tail": reduced}

@@ -74,7 +74,7 @@ def condition_for(network):
 
 
 def test_specialised_network_gives_what_the_general_one_gives(refiner):
-    from medsr.models.profile_refiner import SpecialisedRefiner
+    from medsr.models.specialised_refiner import SpecialisedRefiner
 
     x = torch.rand(1, 1, *[12] * refiner.spatial_dims)
     condition = condition_for(refiner)
@@ -111,7 +111,8 @@ def test_tiled_equals_whole(refiner, factors):
     from medsr.degradation import Acquisition
     from medsr.inference.engines import TorchEngine
     from medsr.inference.refine import refine_volume
-    from medsr.models.profile_refiner import FOLD, SpecialisedRefiner
+    from medsr.models.profile_refiner import FOLD
+    from medsr.models.specialised_refiner import SpecialisedRefiner
 
     dims = refiner.spatial_dims
     shape = (61, 70, 75)[:dims]
@@ -141,7 +142,8 @@ def test_falls_back_to_smaller_tiles_when_memory_runs_out(refiner):
     from medsr.degradation import Acquisition
     from medsr.inference.engines import TorchEngine
     from medsr.inference.refine import refine_volume
-    from medsr.models.profile_refiner import FOLD, SpecialisedRefiner
+    from medsr.models.profile_refiner import FOLD
+    from medsr.models.specialised_refiner import SpecialisedRefiner
 
     dims = refiner.spatial_dims
     shape = (100, 90, 80)[:dims] if dims == 3 else (1400, 900)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError, ModelError, ResourceError
 from medsr.models.enlarger import Enlarger
-from medsr.models.profile_refiner import SpecialisedRefiner
 from medsr.models.registry import build_network
+from medsr.models.specialised_refiner import SpecialisedRefiner
 
 logger = logging.getLogger(__name__)
 

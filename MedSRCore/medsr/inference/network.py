@@ -40,7 +40,9 @@ OneGrid = Callable[[Array, Report], Array]
 """Enlarges what a network works on at once: the volume, or one slice."""
 
 BYTES_PER_FEATURE = 4
-_FEATURE_COPIES = 3.5
+_FEATURE_COPIES = 1.3
+"""The features of one layer, and what a slab needs beside them."""
+
 _LARGEST_TILE = {"cpu": 8.0e6, "cuda": 6.4e7}
 """Voxels beyond which a larger tile of a refiner saves no more halo worth its memory."""
 

@@ -94,9 +94,9 @@ class Plan:
     def estimate(self) -> dict[str, Any]:
         """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
         work = self.target.work.voxels * self.channels
-        # Output, input and one tile of features; interpolation by ITK holds two outputs.
-        memory = 4 * (2.2 * work + 3 * self.target.source.voxels * self.channels)
-        memory += 0.9e9 if self.entry.needs_torch else 1e8
+        # Output, input and one tile of features; interpolation by ITK holds two outputs, planes one more.
+        memory = 4 * ((3.2 if self.planes else 2.2) * work + 3 * self.target.source.voxels * self.channels)
+        memory += 0.6e9 if self.entry.needs_torch else 1e8
         seconds = 1.5 + work * 2.0e-7
         if self.entry.needs_torch:
             multiply_adds = sum(plan._multiply_adds for plan in (self, *self.planes))

@@ -10,8 +10,7 @@ block (FiLM, Perez et al. 2018).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -134,54 +133,6 @@ class ProfileRefiner(nn.Module):
 def mix(x: Tensor, matrix: Tensor) -> Tensor:
     """Multiply the channels of ``(B, C, *size)`` by ``(D, C)``."""
     return torch.einsum("dc,bc...->bd...", matrix.to(x.dtype), x)
-
-
-class SpecialisedRefiner(nn.Module):
-    """A ProfileRefiner for one acquisition: the modulation is folded into the weights, features are reused in place.
-
-    Gives what the general network gives for that condition, with two thirds of its memory. For inference only.
-
-    Args:
-        network: the trained network.
-        condition: ``(condition_size,)``.
-    """
-
-    def __init__(self, network: ProfileRefiner, condition: Tensor) -> None:
-        super().__init__()
-        with torch.no_grad():
-            embedded = network.embed(condition[None])
-            self.head, self.tail = deepcopy(network.head), deepcopy(network.tail)
-            # The fixed transforms of the folded block become part of the first and last convolution.
-            self.head.weight.copy_(torch.einsum("oi...,ij->oj...", network.head.weight, network.analysis))
-            self.tail.weight.copy_(torch.einsum("oi,ij...->oj...", network.synthesis, network.tail.weight))
-            _bias(self.tail).copy_(network.synthesis @ _bias(network.tail))
-            self.pairs = nn.ModuleList()
-            for block in cast("Iterable[ConditionedBlock]", network.blocks):
-                first, second = deepcopy(block.first), deepcopy(block.second)
-                scale, shift = block.modulation(embedded)[0].chunk(2)
-                first.weight.mul_((1 + scale).reshape(-1, *[1] * (first.weight.dim() - 1)))
-                _bias(first).mul_(1 + scale).add_(shift)
-                self.pairs.append(nn.ModuleList([first, second]))
-        self.requires_grad_(False)
-        self._reduced = False
-
-    def reduce_precision(self) -> None:
-        """Compute the blocks in bfloat16: half the memory, and half the time where the processor multiplies it.
-
-        The first layer stays as it was: bfloat16 cannot hold the small differences between voxels that it reads.
-        """
-        self.pairs.to(torch.bfloat16)
-        self._reduced = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, 1, *size)`` -> the same, as `ProfileRefiner.forward`."""
-        features = self.head(fold(x - CENTRE))
-        if self._reduced:
-            features = features.to(torch.bfloat16)
-        for pair in self.pairs:
-            first, second = pair.children()
-            features += second(first(features).relu_())
-        return x + unfold(self.tail(features.to(x.dtype) if self._reduced else features))
 
 
 def acquisition_condition(factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]) -> list[float]:
