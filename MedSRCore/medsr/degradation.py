@@ -10,6 +10,7 @@ Everything here is numpy; arrays are in ``z, y, x`` order (last axis fastest), a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -31,6 +32,8 @@ class Profile(str, Enum):
 
     GAUSSIAN = "gaussian"
     BOX = "box"
+    KSPACE = "kspace"
+    """Not a slice but a spectrum that ends, as Fourier-encoded directions of MR have it."""
 
     @classmethod
     def parse(cls, text: str | Profile) -> Profile:
@@ -50,7 +53,8 @@ class AxisSampling:
         n_fine: number of voxels of the fine grid.
         n_coarse: number of samples of the coarse grid.
         factor: fine voxels per coarse sample (>= 1, any real number).
-        width: full width at half maximum (Gaussian) or full width (box) of the profile, in fine voxels.
+        width: full width at half maximum (Gaussian) or full width (box) of the profile, or the distance of samples
+            that holds the spectrum (k-space), in fine voxels.
         profile: shape of the profile.
         offset: position of the centre of sample 0 in fine voxel indices. The default, ``(factor - 1) / 2``,
             makes the outer faces of both grids coincide.
@@ -88,10 +92,15 @@ class AxisSampling:
 
     @cached_property
     def matrix(self) -> FloatArray:
-        """The operator of this axis, float64 of shape ``(n_coarse, n_fine)``; each row sums to one."""
+        """The operator of this axis, float64 of shape ``(n_coarse, n_fine)``; each row sums to one.
+
+        The weights of a k-space axis alternate in sign, those of the profiles are never negative.
+        """
         if self.is_identity:
             return np.eye(self.n_fine)
         centres = self.first_centre + np.arange(self.n_coarse)[:, None] * self.factor
+        if self.profile is Profile.KSPACE:
+            return _band_limited(centres[:, 0], self.n_fine, max(self.width, 1.0))
         distance = np.arange(self.n_fine)[None, :] - centres
         width = max(self.width, 1.0)
         if self.profile is Profile.GAUSSIAN:
@@ -116,6 +125,23 @@ class AxisSampling:
         if self.is_identity:
             return np.eye(self.n_fine)
         return _tikhonov_inverse(self, float(smoothness))
+
+
+def _band_limited(centres: FloatArray, size: int, width: float) -> FloatArray:
+    """Frequencies up to half a cycle in `width` voxels, read at `centres`: ``(len(centres), size)``.
+
+    The image is continued by its mirror image (a cosine transform): a real volume is often cut through the body, and
+    taken as periodic its opposite ends would ring into each other.
+    """
+    last = size / width
+    frequencies = np.arange(math.floor(last + _NEGLIGIBLE) + 1)[:size]
+    weights = np.where(frequencies > 0, 2.0, 1.0)
+    # Half of the outermost frequency lies on either side of the cut.
+    weights[np.abs(frequencies - last) < _NEGLIGIBLE] = 1.0
+    at_centres, at_voxels = (
+        np.cos(np.pi * np.outer(positions + 0.5, frequencies) / size) for positions in (centres, np.arange(size))
+    )
+    return np.asarray((at_centres * weights / size) @ at_voxels.T)
 
 
 @lru_cache(maxsize=64)

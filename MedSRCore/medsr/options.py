@@ -41,7 +41,9 @@ class UpscaleOptions:
     slice_axis: str = _option("auto", "axis across the slices: x, y, z or auto", choices=("auto", "x", "y", "z"))
     slice_thickness: float | None = _option(None, "width of the slice profile in mm; default: header, else spacing")
     profile: str = _option(
-        "auto", "shape of the slice profile: gaussian, box, auto", choices=("auto", "gaussian", "box")
+        "auto",
+        "slice profile: gaussian, box, kspace (Fourier-encoded: 3D MR), auto",
+        choices=("auto", "gaussian", "box", "kspace"),
     )
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     memory: str | None = _option(None, "memory the job may use, e.g. 6GB; default: what is free")

@@ -12,6 +12,7 @@ import medsr
 from medsr import catalog
 from medsr.catalog import BUILT_IN, CatalogEntry, load_catalog
 from medsr.degradation import Acquisition
+from medsr.downscaling import downscale
 from medsr.errors import InputError, InvalidValueError, MissingDependencyError, ModelError, UnknownNameError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
@@ -226,6 +227,21 @@ def test_slice_thickness_of_the_header_counts_and_can_be_overruled():
     assert header.report["profile_widths_mm_xyz"][2] == 3.0
     np.testing.assert_array_equal(header.volume.array, asked.volume.array)
     assert np.abs(header.volume.array - plain.volume.array).max() > 1
+
+
+def test_a_fourier_encoded_volume_is_sharpened_only_when_it_is_known_as_such():
+    fine = ndi.gaussian_filter(np.random.default_rng(4).random((40, 40, 40)), 1.2).astype(np.float32)
+    fine = (fine - fine.min()) * 1000
+    measured = Volume.from_array(downscale(fine, "kspace", (2, 2, 2)), np.diag([2, 2, 2, 1.0])).replace(modality="MR")
+
+    def error(**options):
+        options = {"scale": 2, "dtype": "float32", "device": "cpu", **options}
+        return float(np.square(super_resolve(measured, UpscaleOptions(**options)).volume.array - fine).mean())
+
+    interpolated = error(model="bspline")
+    assert error(model="tikhonov", profile="kspace") < 0.8 * interpolated
+    for model in ("tikhonov", "auto"):
+        assert error(model=model, profile="gaussian") > error(model=model, profile="kspace")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,9 @@ class Case:
 
 def _downscaled(kind: str, factor: float, *, in_plane: bool) -> Case:
     scale = (factor, factor, 1.0 if in_plane else factor)
-    return Case(f"{kind}{factor:g}", scale, scale, downscaling=kind)
+    # A slice profile says nothing of resampled images; that a spectrum was cut off can be told.
+    told = Profile.KSPACE if kind == Profile.KSPACE.value else Profile.GAUSSIAN
+    return Case(f"{kind}{factor:g}", scale, scale, told, downscaling=kind)
 
 
 CASES: dict[str, Case] = {

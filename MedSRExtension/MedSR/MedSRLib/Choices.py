@@ -80,7 +80,8 @@ def profileEntries() -> list[tuple[str, str, str]]:
     return [
         ("auto", _("Automatic profile"), _("Gaussian, as most MR sequences have it")),
         ("gaussian", _("Gaussian profile"), _("Full width at half maximum is the slice thickness")),
-        ("box", _("Box profile"), _("Even sensitivity over the slice thickness, as in CT and 3D MR")),
+        ("box", _("Box profile"), _("Even sensitivity over the slice thickness, as in CT")),
+        ("kspace", _("Fourier-encoded"), _("3D MR: the scan was encoded in all directions, and its spectrum ends")),
     ]
 
 

@@ -23,7 +23,7 @@ class MedSRParameterNode:
         target: preset: "isotropic", "x2", "x2-in-plane", "spacing" or "reference".
         spacingX, spacingY, spacingZ: mm, for the preset "spacing".
         sliceThickness: mm; 0 takes it from the DICOM header, else from the spacing.
-        profile: "auto", "gaussian" or "box".
+        profile: "auto", "gaussian", "box" or "kspace".
         sliceAxis: "auto", "x", "y" or "z".
         model: "auto" or a name of the catalog.
         mode: "auto", "3d" or "2d".
