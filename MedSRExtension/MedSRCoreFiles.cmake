@@ -117,6 +117,13 @@ set(MEDSR_CORE_FILES
   medsr/bundles/rrdb/docs/recipe.json
   medsr/bundles/rrdb/docs/training-log.csv
   medsr/bundles/rrdb/models/model.pt
+  medsr/bundles/slices-2d-noisy/LICENSE
+  medsr/bundles/slices-2d-noisy/configs/inference.json
+  medsr/bundles/slices-2d-noisy/configs/metadata.json
+  medsr/bundles/slices-2d-noisy/docs/README.md
+  medsr/bundles/slices-2d-noisy/docs/recipe.json
+  medsr/bundles/slices-2d-noisy/docs/training-log.csv
+  medsr/bundles/slices-2d-noisy/models/model.pt
   medsr/bundles/slices-2d/LICENSE
   medsr/bundles/slices-2d/configs/inference.json
   medsr/bundles/slices-2d/configs/metadata.json
@@ -274,6 +281,7 @@ set(MEDSR_CORE_FILES
   medsr/training/cards/mr-3d.json
   medsr/training/cards/progressive-gan.json
   medsr/training/cards/rrdb.json
+  medsr/training/cards/slices-2d-noisy.json
   medsr/training/cards/slices-2d.json
   medsr/training/cards/srgan.json
   medsr/training/cards/srresnet.json
@@ -310,6 +318,7 @@ set(MEDSR_CORE_FILES
   medsr/training/recipes/progressive-gan-small.json
   medsr/training/recipes/progressive-gan.json
   medsr/training/recipes/rrdb-small.json
+  medsr/training/recipes/slices-2d-noisy.json
   medsr/training/recipes/slices-2d.json
   medsr/training/recipes/slices.data.json
   medsr/training/recipes/srgan-small.json

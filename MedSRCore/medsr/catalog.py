@@ -59,6 +59,7 @@ class CatalogEntry:
         channels: 1, or the colours that the network takes together.
         planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
             one's; "" for none.
+        planes_always: the same across all axes of a volume that is enlarged along every one, for four times the time.
         sha256: checksum of the weights file.
         folder: the bundle, None for what needs no weights.
     """
@@ -83,6 +84,7 @@ class CatalogEntry:
     downscaling: str = ""
     channels: int = 1
     planes: str = ""
+    planes_always: bool = False
     sha256: str = ""
     folder: Path | None = None
 
@@ -224,7 +226,8 @@ def _check(entry: CatalogEntry) -> None:
     for name in ("factors", "noise"):
         pair = getattr(entry, name)
         demand(len(pair) == 2 and all(_is_number(v) for v in pair) and pair[0] <= pair[1], f"{name} is no range")
-    demand(isinstance(entry.perceptual, bool), "perceptual is no truth value")
+    for name in ("perceptual", "planes_always"):
+        demand(isinstance(getattr(entry, name), bool), f"{name} is no truth value")
     demand(_is_number(entry.smoothness) and 0 <= entry.smoothness <= 1, "smoothness lies between 0 and 1")
     whole = [entry.halo, entry.channels, *entry.scales]
     demand(all(isinstance(v, int) and not isinstance(v, bool) for v in whole), "halo, channels or a scale is not whole")

@@ -83,12 +83,15 @@ class Plan:
     def planes(self) -> tuple[Plan, ...]:
         """The slice-wise jobs whose answers are averaged with that of a volumetric network.
 
-        One for each axis that is not enlarged: slices across it were measured complete.
+        One for each axis that is not enlarged: slices across it were measured complete. Where there is none, and the
+        model wants slices always, one for each axis, across which the slices are deconvolved first.
         """
         if self.spatial_dims == 2 or not self.entry.planes:
             return ()
         entry = find_model(self.entry.planes)
         across = [i for i, axis in enumerate(self.acquisition.axes) if axis.is_identity]
+        if not across and self.entry.planes_always:
+            across = [0, 1, 2]
         return tuple(replace(self, entry=entry, spatial_dims=2, plane_axis=axis) for axis in across)
 
     def estimate(self) -> dict[str, Any]:
@@ -189,7 +192,8 @@ def make_plan(
     if not plan.planes:
         return plan
     across = " and ".join(AXES[2 - job.plane_axis] for job in plan.planes)
-    sentence = f"Planes: slices across {across} were measured complete; {entry.planes} refines them too, averaged in."
+    complete = "" if len(plan.planes) == 3 else " were measured complete;"
+    sentence = f"Planes: slices across {across}{complete} are refined by {entry.planes} too, averaged in."
     return replace(plan, decisions=(*plan.decisions, sentence))
 
 

@@ -1,4 +1,4 @@
-"""A volumetric answer, averaged with those of a slice-wise network along the planes that were measured complete.
+"""A volumetric answer, averaged with those of a slice-wise network.
 
 Across an axis that is not enlarged, every slice is an image of its own. Two networks that look at the same voxels
 differently err differently, so their mean is closer to the truth than either (Hansen and Salamon 1990).
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-VOLUME_SHARE = 0.5
-"""Of the volumetric answer; the slice-wise ones share the rest. The gain is flat between 0.25 and 0.6."""
+VOLUME_SHARE = 0.25
+"""Of the volumetric answer; the slice-wise ones share the rest. Without it, volumes that are enlarged along every axis
+lose; between 0 and 0.4 the gain is nearly flat."""
 
 
 class ChannelEnlarger(Protocol):
@@ -35,7 +36,7 @@ class PlanesEnlarger:
 
     Args:
         volume: the volumetric network.
-        planes: the slice-wise one, once across each axis that is not enlarged; at least one.
+        planes: the slice-wise one, once across each of one to three axes.
     """
 
     def __init__(self, volume: ChannelEnlarger, planes: Sequence[ChannelEnlarger]) -> None:

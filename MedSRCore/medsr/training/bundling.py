@@ -122,6 +122,7 @@ def _metadata(
             "factors": [float(min(scales)), float(max(scales))],
             "noise": list(card.noise),
             "planes": card.planes,
+            "planes_always": card.planes_always,
             "limits": card.limits,
             "gain": card.gain,
             "perceptual": recipe.family in PERCEPTUAL_FAMILIES,

@@ -28,7 +28,7 @@ class Card:
         data_source: training data and their licences.
         gain: measured figures, with the command that measures them.
         noise: noise levels it is chosen for.
-        planes: slice-wise model whose answers are averaged in, see `CatalogEntry`.
+        planes, planes_always: slice-wise model whose answers are averaged in, and when; see `CatalogEntry`.
         licence: of the weights.
         version: of the bundle.
         training: how long it trained on what, where the log does not tell.
@@ -41,6 +41,7 @@ class Card:
     gain: str
     noise: tuple[float, float] = (0.0, 1.0)
     planes: str = ""
+    planes_always: bool = False
     licence: str = "Apache-2.0"
     version: str = "0.1.0"
     training: str = ""
