@@ -61,7 +61,10 @@ def test_a_model_may_want_slices_where_none_was_measured_complete():
     assert [job.plane_axis for job in planned(SCALES["z"], volume, model="ct-3d").planes] == [1, 2]
 
 
-@pytest.mark.parametrize("options", [{"model": "slices-2d"}, {"model": "srresnet", "scale": None}, {"model": "tikhonov"}])
+ALONE = [{"model": "slices-2d"}, {"model": "srresnet", "scale": None}, {"model": "tikhonov"}]
+
+
+@pytest.mark.parametrize("options", ALONE)
 def test_other_models_work_alone(options):
     assert planned(**options).planes == ()
 
