@@ -318,6 +318,7 @@ set(MEDSR_CORE_FILES
   medsr/training/recipes/progressive-gan-small.json
   medsr/training/recipes/progressive-gan.json
   medsr/training/recipes/rrdb-small.json
+  medsr/training/recipes/slices-2d-gpu.json
   medsr/training/recipes/slices-2d-noisy.json
   medsr/training/recipes/slices-2d.json
   medsr/training/recipes/slices.data.json

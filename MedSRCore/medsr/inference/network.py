@@ -46,6 +46,9 @@ _FEATURE_COPIES = 1.3
 _LARGEST_TILE = {"cpu": 8.0e6, "cuda": 6.4e7}
 """Voxels beyond which a larger tile of a refiner saves no more halo worth its memory."""
 
+_SHARE_IN_TILE = 1 / 6
+"""Of a large output: a tile of so many voxels takes about as much memory as the output."""
+
 _LARGEST_TILE_BYTES = {"cpu": 1.0e9, "cuda": 8.0e9}
 """The same for networks of any width."""
 
@@ -140,7 +143,8 @@ class RefiningEnlarger(NetworkEnlarger):
         engine = refining_engine(entry, self._network, condition, self.device)
         channels, folded = float(entry.network["options"]["channels"]), float(FOLD ** len(axes))
         bytes_each = BYTES_PER_FEATURE * (channels / folded * _FEATURE_COPIES + 4)
-        tile_voxels = max(min(self._tile_bytes() / bytes_each, _LARGEST_TILE[self._kind]), 1.0)
+        largest = max(_LARGEST_TILE[self._kind], _SHARE_IN_TILE * self._plan.target.work.voxels)
+        tile_voxels = max(min(self._tile_bytes() / bytes_each, largest), 1.0)
 
         def enlarge(coarse: Array, progress: Report) -> Array:
             fine = refine_volume(
