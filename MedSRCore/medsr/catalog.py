@@ -43,6 +43,7 @@ class CatalogEntry:
         modalities: image modalities it is meant for.
         spatial_dims: 3 for volumes, 2 for slice-wise; interpolation and deconvolution do both.
         factors: smallest and largest factor per axis.
+        several_axes: largest factor that a refiner learned along more than one of its axes; `factors` holds for one.
         noise: noise levels it is chosen for, as fractions of the 99th percentile of the image.
         licence: of the weights.
         limits: what a person should know before trusting it.
@@ -85,6 +86,7 @@ class CatalogEntry:
     channels: int = 1
     planes: str = ""
     planes_always: bool = False
+    several_axes: float = 8.0
     sha256: str = ""
     folder: Path | None = None
 
@@ -228,6 +230,7 @@ def _check(entry: CatalogEntry) -> None:
         demand(len(pair) == 2 and all(_is_number(v) for v in pair) and pair[0] <= pair[1], f"{name} is no range")
     for name in ("perceptual", "planes_always"):
         demand(isinstance(getattr(entry, name), bool), f"{name} is no truth value")
+    demand(_is_number(entry.several_axes) and entry.several_axes >= 1, "several_axes is no factor")
     demand(_is_number(entry.smoothness) and 0 <= entry.smoothness <= 1, "smoothness lies between 0 and 1")
     whole = [entry.halo, entry.channels, *entry.scales]
     demand(all(isinstance(v, int) and not isinstance(v, bool) for v in whole), "halo, channels or a scale is not whole")

@@ -61,6 +61,29 @@ def test_a_model_may_want_slices_where_none_was_measured_complete():
     assert [job.plane_axis for job in planned(SCALES["z"], volume, model="ct-3d").planes] == [1, 2]
 
 
+def test_slices_are_left_out_beyond_what_their_network_learned():
+    volume = thick().replace(modality="CT")
+    assert [job.plane_axis for job in planned((6, 6, 1), volume, model="ct-3d").planes] == []
+    assert [job.plane_axis for job in planned((5, 1, 5), volume, model="ct-3d").planes] == []
+    assert len(planned((1, 1, 8), volume, model="ct-3d").planes) == 2
+
+
+CHOICES = [((4, 4, 1), "slices-2d"), ((1, 8, 1), "slices-2d"), ((6, 6, 1), "tikhonov")]
+
+
+@pytest.mark.parametrize(("scale", "model"), CHOICES)
+def test_auto_leaves_factors_that_no_network_learned_to_deconvolution(scale, model):
+    plan = planned(scale, thick((4, 24, 26)))
+    assert plan.entry.name == model
+    assert any("along several axes" in text for text in plan.decisions) == (model == "tikhonov")
+
+
+def test_a_named_network_is_run_beyond_what_it_learned_with_a_warning():
+    plan = planned((6, 6, 1), thick((4, 24, 26)), model="slices-2d")
+    assert plan.entry.name == "slices-2d"
+    assert any("learned factors up to 4.5 along several axes; 6 is asked" in text for text in plan.warnings)
+
+
 ALONE = [{"model": "slices-2d"}, {"model": "srresnet", "scale": None}, {"model": "tikhonov"}]
 
 

@@ -93,7 +93,9 @@ class Plan:
         across = [i for i, axis in enumerate(self.acquisition.axes) if axis.is_identity]
         if not across and self.entry.planes_always:
             across = [0, 1, 2]
-        return tuple(replace(self, entry=entry, spatial_dims=2, plane_axis=axis) for axis in across)
+        factors = [axis.factor for axis in self.acquisition.axes]
+        within = [axis for axis in across if _beyond(entry, [f for i, f in enumerate(factors) if i != axis]) is None]
+        return tuple(replace(self, entry=entry, spatial_dims=2, plane_axis=axis) for axis in within)
 
     def estimate(self) -> dict[str, Any]:
         """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
@@ -241,6 +243,7 @@ def _decide_model(
 ) -> tuple[CatalogEntry, int]:
     """The model and whether it works on volumes (3) or slices (2)."""
     thin = min(target.source.size_xyz) < MIN_SLICES_3D
+    factors = list(target.factors_xyz)
     if options.model != "auto":
         entry = find_model(options.model)
         dims = _dims_for(entry, options.mode, thin)
@@ -250,11 +253,19 @@ def _decide_model(
                 f"model (`medsr models`), or give --modality {entry.modalities[0]} if it was recognised wrongly."
             )
         decisions.append(f"Model: {entry.name}, as asked.")
+        if (factor := _beyond(entry, _own_axes(factors, dims, options))) is not None:
+            warnings.append(
+                f"{entry.name} learned factors up to {entry.several_axes:g} along several axes; {factor:.3g} is asked. "
+                f"{FALLBACK} does better there."
+            )
     else:
         dims = {"3d": 3, "2d": 2}.get(options.mode, 2 if thin else 3)
         entry = _automatic_model(modality, dims, noise or 0.0)
         shape = "slice by slice" if dims == 2 else "volumetric"
         reason = f"fewer than {MIN_SLICES_3D} slices" if thin and options.mode == "auto" else shape
+        if (factor := _beyond(entry, _own_axes(factors, dims, options))) is not None:
+            reason += f", factor {factor:.3g} along several axes: {entry.name} learned {entry.several_axes:g} at most"
+            entry = find_model(FALLBACK)
         if runnable and entry.needs_torch and find_spec("torch") is None:
             warnings.append(
                 f"torch is not installed: {FALLBACK} does the work instead of the network {entry.name}, which resolves "
@@ -268,6 +279,18 @@ def _decide_model(
     if entry.needs_torch and not entry.scales and not largest <= high * 1.01:
         warnings.append(f"{entry.name} was trained for factors up to {high:g}; {largest:.3g} is asked.")
     return entry, dims
+
+
+def _own_axes(factors_xyz: Sequence[float], dims: int, options: UpscaleOptions) -> list[float]:
+    """Factors of the axes that a network of `dims` dimensions works on."""
+    across = 2 - across_axis(options, (factors_xyz[0], factors_xyz[1], factors_xyz[2]))
+    return [factor for axis, factor in enumerate(factors_xyz) if dims == 3 or axis != across]
+
+
+def _beyond(entry: CatalogEntry, factors: Sequence[float]) -> float | None:
+    """The second largest factor, where it is beyond what a refiner learned; else None."""
+    second = sorted(factors)[-2]
+    return second if entry.kind == "network" and not entry.scales and second > entry.several_axes * 1.01 else None
 
 
 def _dims_for(entry: CatalogEntry, mode: str, thin: bool) -> int:

@@ -123,6 +123,7 @@ def _metadata(
             "noise": list(card.noise),
             "planes": card.planes,
             "planes_always": card.planes_always,
+            "several_axes": card.several_axes,
             "limits": card.limits,
             "gain": card.gain,
             "perceptual": recipe.family in PERCEPTUAL_FAMILIES,

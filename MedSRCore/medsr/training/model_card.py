@@ -28,6 +28,7 @@ class Card:
         data_source: training data and their licences.
         gain: measured figures, with the command that measures them.
         noise: noise levels it is chosen for.
+        several_axes: largest factor along more than one axis, see `CatalogEntry`.
         planes, planes_always: slice-wise model whose answers are averaged in, and when; see `CatalogEntry`.
         licence: of the weights.
         version: of the bundle.
@@ -42,6 +43,7 @@ class Card:
     noise: tuple[float, float] = (0.0, 1.0)
     planes: str = ""
     planes_always: bool = False
+    several_axes: float = 8.0
     licence: str = "Apache-2.0"
     version: str = "0.1.0"
     training: str = ""
