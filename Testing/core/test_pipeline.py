@@ -238,6 +238,8 @@ def test_a_fourier_encoded_volume_is_sharpened_only_when_it_is_known_as_such():
         options = {"scale": 2, "dtype": "float32", "device": "cpu", **options}
         return float(np.square(super_resolve(measured, UpscaleOptions(**options)).volume.array - fine).mean())
 
+    decisions = make_plan(measured, UpscaleOptions(scale=2, profile="kspace")).decisions
+    assert any(text.startswith("Acquisition: Fourier-encoded") for text in decisions)
     interpolated = error(model="bspline")
     assert error(model="tikhonov", profile="kspace") < 0.8 * interpolated
     for model in ("tikhonov", "auto"):

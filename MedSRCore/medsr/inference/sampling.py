@@ -38,6 +38,8 @@ def decide_acquisition(
     """
     profile = Profile.GAUSSIAN if options.profile == "auto" else Profile.parse(options.profile)
     thickness, thick_axis, source = _decide_thickness(volume, options)
+    if profile is Profile.KSPACE:
+        decisions.append("Acquisition: Fourier-encoded, the spectrum ends where the samples do (as asked).")
     offsets = target.work.to_index(volume.geometry.origin_mm)
     learned = undone[0].downscaling if undone else ""
     downscaled = undone[1].axes if undone and learned not in PHYSICAL else ()
