@@ -60,7 +60,7 @@ class CatalogEntry:
         channels: 1, or the colours that the network takes together.
         planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
             one's; "" for none.
-        planes_always: the same across all axes of a volume that is enlarged along every one, for four times the time.
+        planes_always: the same across all axes where every one is enlarged, for several times the work.
         sha256: checksum of the weights file.
         folder: the bundle, None for what needs no weights.
     """

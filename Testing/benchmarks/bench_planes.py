@@ -1,17 +1,19 @@
 """What averaging answers gains: a volumetric network with its slices, and with itself on the mirrored volume.
 
     python Testing/benchmarks/bench_planes.py brain.nii.gz --cases z3 z4 z6gap x3 --crop 96
+    python Testing/benchmarks/bench_planes.py brain.nii.gz --cases iso2 z4 --noise 0.02 --crop 96
 
 Degrades each volume as `medsr evaluate` does and prints PSNR against the volumetric network alone: for shares of that
-network from 1 to 0, the slices across the axes that are not enlarged having the rest; and for the mean with its answer
-for the volume mirrored along every axis. `--invert` also judges each volume with its contrast inverted, a stand-in for
-a contrast that no training volume had. Prints Markdown.
+network from 1 to 0, the slices across the axes that are not enlarged (across all, where all are) having the rest; and
+for the mean with its answer for the volume mirrored along every axis. `--invert` also judges each volume with its
+contrast inverted, a stand-in for a contrast that no training volume had. Prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +39,11 @@ def inverted(volume: Volume) -> Volume:
     return volume.replace(array=np.where(array > 0.05 * high, np.clip(1.1 * high - array, 0, None), array))
 
 
-def gains(volume: Volume, case: Case, model: str) -> list[float]:
+def gains(volume: Volume, case: Case, model: str, noise: float) -> list[float]:
     """PSNR above the volumetric network alone: mirrored, then by `SHARES`."""
-    reference, measured, _ = degrade(volume, case)
+    reference, measured, _ = degrade(volume, replace(case, noise=noise))
     plan = make_plan(measured, UpscaleOptions(scale=case.scale_xyz, profile=case.profile.value, model=model))
+    plan = replace(plan, entry=replace(plan.entry, planes_always=True))
     coarse = measured.array
     scale = Normalisation.of(coarse, plan.modality)
 
@@ -69,6 +72,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=96, help="side of the central box that is judged, in voxels")
     parser.add_argument("--modality", default="MR", choices=("CT", "MR"))
     parser.add_argument("--model", default="auto")
+    parser.add_argument("--noise", type=float, default=0.0, help="Rician noise, a fraction of the 99th percentile")
     parser.add_argument("--invert", action="store_true", help="judge each volume with inverted contrast as well")
     arguments = parser.parse_args()
     columns = ("volume", "case", "mirrored", *(f"share {share:g}" for share in SHARES))
@@ -79,7 +83,7 @@ def main() -> None:
         variants = {path.name: volume, f"{path.name}, inverted": inverted(volume)}
         for name, variant in list(variants.items())[: 2 if arguments.invert else 1]:
             for case in arguments.cases:
-                rows.append(gains(variant, CASES[case], arguments.model))
+                rows.append(gains(variant, CASES[case], arguments.model, arguments.noise))
                 sys.stdout.write(f"| {name} | {case} | " + " | ".join(f"{gain:+.3f}" for gain in rows[-1]) + " |\n")
     sys.stdout.write("| mean | | " + " | ".join(f"{gain:+.3f}" for gain in np.mean(rows, axis=0)) + " |\n")
 
