@@ -243,7 +243,6 @@ def _decide_model(
 ) -> tuple[CatalogEntry, int]:
     """The model and whether it works on volumes (3) or slices (2)."""
     thin = min(target.source.size_xyz) < MIN_SLICES_3D
-    factors = list(target.factors_xyz)
     if options.model != "auto":
         entry = find_model(options.model)
         dims = _dims_for(entry, options.mode, thin)
@@ -253,7 +252,7 @@ def _decide_model(
                 f"model (`medsr models`), or give --modality {entry.modalities[0]} if it was recognised wrongly."
             )
         decisions.append(f"Model: {entry.name}, as asked.")
-        if (factor := _beyond(entry, _own_axes(factors, dims, options))) is not None:
+        if (factor := _beyond(entry, _own_axes(target.factors_xyz, dims, options))) is not None:
             warnings.append(
                 f"{entry.name} learned factors up to {entry.several_axes:g} along several axes; {factor:.3g} is asked. "
                 f"{FALLBACK} does better there."
@@ -263,7 +262,7 @@ def _decide_model(
         entry = _automatic_model(modality, dims, noise or 0.0)
         shape = "slice by slice" if dims == 2 else "volumetric"
         reason = f"fewer than {MIN_SLICES_3D} slices" if thin and options.mode == "auto" else shape
-        if (factor := _beyond(entry, _own_axes(factors, dims, options))) is not None:
+        if (factor := _beyond(entry, _own_axes(target.factors_xyz, dims, options))) is not None:
             reason += f", factor {factor:.3g} along several axes: {entry.name} learned {entry.several_axes:g} at most"
             entry = find_model(FALLBACK)
         if runnable and entry.needs_torch and find_spec("torch") is None:
@@ -281,9 +280,9 @@ def _decide_model(
     return entry, dims
 
 
-def _own_axes(factors_xyz: Sequence[float], dims: int, options: UpscaleOptions) -> list[float]:
+def _own_axes(factors_xyz: tuple[float, float, float], dims: int, options: UpscaleOptions) -> list[float]:
     """Factors of the axes that a network of `dims` dimensions works on."""
-    across = 2 - across_axis(options, (factors_xyz[0], factors_xyz[1], factors_xyz[2]))
+    across = 2 - across_axis(options, factors_xyz)
     return [factor for axis, factor in enumerate(factors_xyz) if dims == 3 or axis != across]
 
 

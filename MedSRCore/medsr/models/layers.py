@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -34,6 +34,11 @@ def unfold(x: Tensor, side: int = 2) -> Tensor:
     split = x.reshape(batch, channels // side**dims, *([side] * dims), *size)
     order = [axis for i in range(dims) for axis in (2 + dims + i, 2 + i)]
     return split.permute(0, 1, *order).reshape(batch, channels // side**dims, *(n * side for n in size))
+
+
+def bias_of(layer: nn.Module) -> Tensor:
+    """The bias of a layer that has one."""
+    return cast("Tensor", layer.bias)
 
 
 def convolution(spatial_dims: int, inputs: int, outputs: int, side: int = 3) -> nn.Module:

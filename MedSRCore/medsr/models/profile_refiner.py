@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from medsr.errors import InvalidValueError
 from medsr.models.haar import haar
-from medsr.models.layers import CONVOLUTIONS, fold, unfold
+from medsr.models.layers import CONVOLUTIONS, bias_of, fold, unfold
 
 FOLD = 2
 """Side of the block of voxels that is folded into channels."""
@@ -31,11 +30,6 @@ DETAIL_GAIN = 8.0
 
 STEP = 0.1
 """Size of a typical correction. With the tail's weights of usual size, one optimiser step changes the output little."""
-
-
-def _bias(layer: nn.Module) -> Tensor:
-    """The bias of a layer that has one."""
-    return cast(Tensor, layer.bias)
 
 
 class ConditionedBlock(nn.Module):
@@ -51,7 +45,7 @@ class ConditionedBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
         for layer in (self.first, self.second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(_bias(layer))
+            nn.init.zeros_(bias_of(layer))
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """``(B, channels, *size)`` and the embedded condition -> the same shape."""
@@ -101,7 +95,7 @@ class ProfileRefiner(nn.Module):
         # Nearly nothing at first: training starts from the deconvolution, yet every layer has a gradient.
         nn.init.kaiming_normal_(self.tail.weight)
         self.tail.weight.data *= 0.05
-        nn.init.zeros_(_bias(self.tail))
+        nn.init.zeros_(bias_of(self.tail))
 
     @property
     def halo(self) -> int:

@@ -8,7 +8,7 @@ place. No plane is computed twice, so this costs no time (as rolling buffers do 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import cast
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsr.models.layers import fold, unfold
+from medsr.models.layers import bias_of, fold, unfold
 from medsr.models.profile_refiner import CENTRE, FOLD, ConditionedBlock, ProfileRefiner
 
 SLAB_VOXELS = {"cpu": 8.0e4, "cuda": 2.0e6}
@@ -44,13 +44,13 @@ class SpecialisedRefiner(nn.Module):
             # The fixed transforms of the folded block become part of the first and last convolution.
             self.head.weight.copy_(torch.einsum("oi...,ij->oj...", network.head.weight, network.analysis))
             self.tail.weight.copy_(torch.einsum("oi,ij...->oj...", network.synthesis, network.tail.weight))
-            _bias(self.tail).copy_(network.synthesis @ _bias(network.tail))
+            bias_of(self.tail).copy_(network.synthesis @ bias_of(network.tail))
             self.pairs = nn.ModuleList()
             for block in cast("Iterable[ConditionedBlock]", network.blocks):
                 first, second = deepcopy(block.first), deepcopy(block.second)
                 scale, shift = block.modulation(embedded)[0].chunk(2)
                 first.weight.mul_((1 + scale).reshape(-1, *[1] * (first.weight.dim() - 1)))
-                _bias(first).mul_(1 + scale).add_(shift)
+                bias_of(first).mul_(1 + scale).add_(shift)
                 self.pairs.append(nn.ModuleList([first, second]))
         self.requires_grad_(False)
         self._reduced = False
@@ -71,7 +71,7 @@ class SpecialisedRefiner(nn.Module):
             first, second = pair.children()
             _add_change(features, first, second)
         out = torch.empty_like(x)
-        for start, stop in _slabs(features):
+        for start, stop in _slabs(features.shape[2:], features.device.type):
             change = _convolve(self.tail, _planes(features, start - 1, stop + 1))
             fine = slice(FOLD * start, FOLD * stop)
             out[:, :, fine] = x[:, :, fine] + unfold(change.to(x.dtype))
@@ -79,15 +79,16 @@ class SpecialisedRefiner(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         """The first layer's."""
-        shape = (x.shape[0], self.head.weight.shape[0], *(n // FOLD for n in x.shape[2:]))
+        size = [n // FOLD for n in x.shape[2:]]
         layout = torch.channels_last_3d if x.dim() == 5 else torch.channels_last
         features = x.new_empty(0)
-        for start, stop in _slabs(x.new_empty(1).expand(shape), _FIRST_LAYER_SHARE):
+        for start, stop in _slabs(size, x.device.type, _FIRST_LAYER_SHARE):
             # Outside the image the first layer reads zeros, as its padding would be.
             around = _planes(x, FOLD * (start - 1), FOLD * (stop + 1), outside=CENTRE)
             part = _convolve(self.head, fold(around - CENTRE))
             if start == 0:  # under mixed precision the first part tells the type
                 kind = torch.bfloat16 if self._reduced else part.dtype
+                shape = (*part.shape[:2], *size)
                 features = torch.empty(shape, dtype=kind, device=x.device, memory_format=layout)
             features[:, :, start:stop] = part
         return features
@@ -97,7 +98,7 @@ def _add_change(features: Tensor, first: nn.Module, second: nn.Module) -> None:
     """``features += second(relu(first(features)))``, in place and slab by slab."""
     # Hidden planes -1, outside and so zero, and 0: those that the first slab does not compute.
     kept = _planes(_convolve(first, _planes(features, -1, 2)).relu_(), -1, 1)
-    for start, stop in _slabs(features):
+    for start, stop in _slabs(features.shape[2:], features.device.type):
         # Reads planes from `start` on, which are still unchanged, and gives hidden planes start + 1 to stop.
         ahead = _convolve(first, _planes(features, start, stop + 2)).relu_()
         hidden = torch.cat([kept, ahead], dim=2)
@@ -107,10 +108,10 @@ def _add_change(features: Tensor, first: nn.Module, second: nn.Module) -> None:
         features[:, :, start:stop] += _convolve(second, hidden)
 
 
-def _slabs(features: Tensor, share: int = 1) -> Iterator[tuple[int, int]]:
-    """Consecutive ranges of planes of ``(B, C, *size)``, each a `share`-th of what the device is given at once."""
-    planes = features.shape[2]
-    count = math.ceil(features[0, 0].numel() * share / SLAB_VOXELS[features.device.type])
+def _slabs(size: Sequence[int], device: str, share: int = 1) -> Iterator[tuple[int, int]]:
+    """Consecutive ranges of planes of `size`, each at most a `share`-th of what the device is given at once."""
+    planes = size[0]
+    count = math.ceil(math.prod(size) * share / SLAB_VOXELS[device])
     # Even ones: PyTorch unrolls slivers in memory instead of giving them to oneDNN.
     step = math.ceil(planes / count)
     for start in range(0, planes, step):
@@ -128,9 +129,4 @@ def _planes(x: Tensor, start: int, stop: int, outside: float = 0.0) -> Tensor:
 def _convolve(layer: nn.Module, x: Tensor) -> Tensor:
     """A 3 x 3 (x 3) layer whose input has the planes around those that are wanted: two fewer come out."""
     convolution = functional.conv3d if x.dim() == 5 else functional.conv2d
-    return convolution(x, cast("Tensor", layer.weight), _bias(layer), padding=[0] + [1] * (x.dim() - 3))
-
-
-def _bias(layer: nn.Module) -> Tensor:
-    """The bias of a layer that has one."""
-    return cast("Tensor", layer.bias)
+    return convolution(x, cast("Tensor", layer.weight), bias_of(layer), padding=[0] + [1] * (x.dim() - 3))
