@@ -1,8 +1,9 @@
 """Running a network tile by tile: each tile is computed with a halo, and its inside is written once.
 
 A tile reads a halo as wide as the network looks, starts on a multiple of its fold, and is cut from the whole grid
-only, so tiled equals whole; no blending and no sum or count volume is needed. A refiner reads the target grid, which
-the deconvolution makes tile by tile; a network that enlarges reads the input grid and writes more than it read.
+only, so tiled equals whole up to roundings (docs/explanation/architecture.md says how far these lead); no blending and
+no sum or count volume is needed. A refiner reads the target grid, which the deconvolution makes tile by tile; a network
+that enlarges reads the input grid and writes more than it read.
 """
 
 from __future__ import annotations
