@@ -65,6 +65,56 @@ def test_info_describes_a_volume(medsr, a_volume):
     assert about["anisotropy"] == 3
 
 
+SIDECAR = {
+    "Modality": "MR",
+    "MRAcquisitionType": "2D",
+    "SliceThickness": 2.5,
+    "AcquisitionMatrixPE": 12,
+    "ReconMatrixPE": 24,
+    "PhaseEncodingDirection": "i",
+    "PartialFourier": 0.75,
+}
+
+
+def table_row(text, first):
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == [first]]
+    return line.split()
+
+
+def test_info_shows_how_each_axis_was_acquired_and_who_says_so(medsr, a_volume):
+    source = a_volume("scan.nii.gz")
+    source.with_name("scan.json").write_text(json.dumps(SIDECAR))
+    ended = medsr("info", source)
+    assert ended.code == 0
+    assert "modality   MR (sidecar)" in ended.out
+    assert table_row(ended.out, "x") == ["x", "24", "1", "mm", "-", "2", "mm", "phase", "sidecar"]
+    assert table_row(ended.out, "y") == ["y", "20", "1", "mm", "-", "-", "frequency", "sidecar"]
+    assert table_row(ended.out, "z") == ["z", "12", "3", "mm", "2.5", "mm", "-", "slice", "sidecar"]
+    assert table_row(ended.out, "partial") == ["partial", "fourier", "yes", "sidecar"]
+    assert "Enlarging along x adds no detail" in ended.err
+    facts = json.loads(medsr("info", source, "--json").out)["facts"]
+    assert {"name": "thickness_mm", "value": 2.5, "source": "sidecar", "axis": "z"} in facts
+
+
+def test_info_says_when_nothing_is_stated(medsr, a_volume):
+    ended = medsr("info", a_volume("bare.nii.gz"))
+    assert table_row(ended.out, "axis") == ["axis", "voxels", "spacing"]
+    assert "Nothing more is stated" in ended.out
+    assert ended.err == ""
+
+
+def test_info_tells_where_sources_disagree():
+    from medsr.facts import Fact, Facts
+    from medsr.io.describing import contradiction_sentences
+
+    facts = Facts((Fact("thickness_mm", 5, "header", "z"), Fact("thickness_mm", 4, "sidecar", "z")))
+    (told,) = contradiction_sentences(facts)
+    assert told == (
+        "The sources disagree on the thickness along z: 5.0 (header), 4.0 (sidecar). The sidecar is believed."
+    )
+    assert contradiction_sentences(Facts(facts.all[:1])) == []
+
+
 def test_info_says_what_would_be_refused(medsr, a_volume):
     array = np.random.default_rng(0).random((12, 14, 16)).astype(np.float32)
     array[0, 0, :3] = np.nan

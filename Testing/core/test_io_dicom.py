@@ -62,7 +62,8 @@ def test_a_fractional_slope_gives_real_numbers(tmp_path, io_dicom):
 def test_header_facts_are_kept_and_the_patient_is_not(tmp_path, io_dicom):
     io_dicom(tmp_path / "s")
     volume = read_volume(tmp_path / "s")
-    assert (volume.modality, volume.slice_thickness_mm, volume.slice_axis) == ("MR", 3.5, "z")
+    assert volume.modality == "MR"
+    assert volume.facts.number("thickness_mm", "z") == 3.5
     assert volume.metadata["series_description"] == "phantom"
     assert volume.metadata["manufacturer"] == "ACME"
     assert volume.warnings == ()
@@ -81,6 +82,11 @@ def test_other_modalities_are_named_in_the_metadata_only(tmp_path, io_dicom):
 def test_control_characters_in_texts_do_not_reach_a_terminal(tmp_path, io_dicom):
     io_dicom(tmp_path / "s", description="evil\x1b[31mred")
     assert read_volume(tmp_path / "s").metadata["series_description"] == "evil[31mred"
+
+
+def test_a_text_of_several_values_is_one_line(tmp_path, io_dicom):
+    io_dicom(tmp_path / "s", modality="CT", edit=lambda d, i: setattr(d, "ConvolutionKernel", ["Br40d", "3"]))
+    assert read_volume(tmp_path / "s").metadata["convolution_kernel"] == "Br40d 3"
 
 
 def test_one_slice_is_planar_and_says_that_there_are_more(tmp_path, io_dicom):
@@ -238,7 +244,7 @@ def test_a_series_that_is_no_grid_is_refused(tmp_path, io_dicom, edit, words):
 def test_varying_thickness_is_told(tmp_path, io_dicom):
     io_dicom(tmp_path / "s", edit=lambda d, i: setattr(d, "SliceThickness", 3 + (i == 3)))
     volume = read_volume(tmp_path / "s")
-    assert volume.slice_thickness_mm == 3
+    assert volume.facts.number("thickness_mm", "z") == 3
     assert "varies from 3 to 4 mm" in volume.warnings[0]
 
 
@@ -248,7 +254,7 @@ def test_frames_of_an_enhanced_object_are_ordered_by_position(tmp_path, io_enhan
     assert volume.geometry.size_xyz == (3, 4, 4)
     assert volume.geometry.spacing_xyz_mm == (1.25, 1.5, 2.0)
     assert volume.geometry.origin_mm == (1.0, 2.0, 0.0)
-    assert (volume.slice_thickness_mm, volume.modality) == (1.75, "MR")
+    assert (volume.facts.number("thickness_mm", "z"), volume.modality) == (1.75, "MR")
 
 
 def test_an_enhanced_object_with_time_points_or_gaps_is_refused(tmp_path, io_enhanced):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from medsr.cli.acquisition_table import acquisition_lines
 from medsr.cli.console import say, table_lines, warning_line
 from medsr.cli.parsing import VerbParser
 
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in series_lines(about):
             say(line)
         return 0
-    for line in detail_lines(about):
+    for line in (*detail_lines(about), "", *acquisition_lines(about)):
         say(line)
     for text in about["warnings"]:
         warning_line(text)
@@ -68,18 +69,18 @@ def series_lines(about: Mapping[str, Any]) -> list[str]:
 def detail_lines(about: Mapping[str, Any]) -> list[str]:
     """One volume."""
     range_ = about["intensity"]
-    thickness = about["slice_thickness_mm"]
+    # Of DICOM, the metadata holds the modality too, also one that is neither MR nor CT.
+    metadata = {key: value for key, value in about["metadata"].items() if key != "modality" or not about["modality"]}
     facts = {
         "format": about["format"] + (", one slice" if about["planar"] else ""),
         "size": f"{_joined(about['size_xyz'])} voxels" + (f" of {c} colours" if (c := about["channels"]) > 1 else ""),
         "spacing": f"{_joined(about['spacing_xyz_mm'])} mm, coarsest / finest {about['anisotropy']:.3g}",
         "origin": f"{', '.join(f'{v:.4g}' for v in about['origin_mm'])} mm (LPS)",
         "axes": f"x, y, z lead to {', '.join(about['axes'])}",
-        "thickness": f"{thickness:g} mm" if thickness else "not stated: taken as the spacing",
         "type": about["dtype"],
         "intensity": _intensity(range_),
         "modality": f"{about['modality']} ({about['modality_from']})" if about["modality"] else about["modality_from"],
-        **{key.replace("_", " "): str(value) for key, value in about["metadata"].items()},
+        **{key.replace("_", " "): str(value) for key, value in metadata.items()},
     }
     width = max(map(len, facts)) + 2
     return [about["path"], *(f"  {key:<{width}}{text}" for key, text in facts.items())]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medsr.facts import Facts
 from medsr.geometry import Geometry
 from medsr.io.dicom import list_series
 from medsr.io.formats import READABLE, StrPath, existing_input, reader_of, suffix_of
@@ -23,7 +24,7 @@ def describe(path: StrPath, series: str | None = None) -> dict[str, Any]:
 
     A DICOM folder with several series and no `series` gives only its format and the list ``series``; otherwise the
     keys are format, path, size_xyz, spacing_xyz_mm, origin_mm, direction, axes, dtype, channels, planar, intensity,
-    modality, modality_from, slice_thickness_mm, anisotropy, warnings and metadata.
+    modality, modality_from, facts, anisotropy, warnings and metadata.
 
     Args:
         path: as for `read_volume`.
@@ -47,6 +48,7 @@ def describe(path: StrPath, series: str | None = None) -> dict[str, Any]:
 def describe_volume(volume: Volume) -> dict[str, Any]:
     """What there is to say about a volume in memory, ready for JSON."""
     grid = volume.geometry
+    stated = volume.facts.get("modality")
     return {
         "size_xyz": list(grid.size_xyz),
         "spacing_xyz_mm": [float(s) for s in grid.spacing_xyz_mm],
@@ -58,12 +60,25 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "planar": volume.planar,
         "intensity": _intensity(volume.array),
         "modality": volume.modality,
-        "modality_from": "DICOM header" if volume.modality else "not stated in the file",
-        "slice_thickness_mm": volume.slice_thickness_mm,
+        "modality_from": (stated.source if stated else "header") if volume.modality else "not stated in the file",
+        "facts": volume.facts.to_json(),
         "anisotropy": _anisotropy(volume),
-        "warnings": list(volume.warnings),
+        "warnings": [*volume.warnings, *contradiction_sentences(volume.facts)],
         "metadata": dict(volume.metadata),
     }
+
+
+def contradiction_sentences(facts: Facts) -> list[str]:
+    """Where sources disagree, and which of them is believed."""
+    found = []
+    for believed, other in facts.contradictions():
+        of = f" along {other.axis}" if other.axis else ""
+        name = other.name.replace("_mm", "").replace("_", " ")
+        found.append(
+            f"The sources disagree on the {name}{of}: {other.value} ({other.source}), {believed.value} "
+            f"({believed.source}). The {believed.source} is believed."
+        )
+    return found
 
 
 def axis_letters(geometry: Geometry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from medsr.errors import InputError, ResourceError, UnknownNameError
+from medsr.facts import Facts
 from medsr.geometry import Geometry
+from medsr.io.acquisition_facts import ScanAxes, facts_of
+from medsr.io.dicom_acquisition import stated_by
 from medsr.io.dicom_headers import Series, Slice, scan
 from medsr.io.dicom_stack import Stack, stack
 from medsr.io.formats import looks_like_dicom, one_line, unreadable
@@ -34,7 +38,8 @@ def read_dicom(source: Path, series: str | None = None) -> Volume:
     """
     chosen = choose(scan(source), series, source)
     stacked = _stacked(chosen)
-    warnings = list(stacked.warnings)
+    facts, told = _facts(chosen, stacked)
+    warnings = [*stacked.warnings, *told]
     if source.is_file() and not chosen.multiframe and _is_one_of_many(source, chosen.uid):
         warnings.append(
             f"{source.name!r} is one slice of a series whose other slices lie beside it. Pass the folder for the "
@@ -44,8 +49,7 @@ def read_dicom(source: Path, series: str | None = None) -> Volume:
         _pixels(stacked.slices),
         stacked.geometry,
         modality=chosen.modality if chosen.modality in MODALITIES else None,
-        slice_thickness_mm=stacked.thickness_mm,
-        slice_axis="z",
+        facts=facts,
         planar=len(stacked.slices) == 1,
         warnings=tuple(warnings),
         source=str(source),
@@ -121,6 +125,21 @@ def _stacked(series: Series) -> Stack:
             "accepted: pass the file itself instead of the folder."
         )
     return stack(series)
+
+
+def _facts(series: Series, stacked: Stack) -> tuple[Facts, tuple[str, ...]]:
+    """What the header of the series says about the axes of its grid."""
+    grid = stacked.geometry
+    only = stacked.slices[0]
+    x, y, z = (float(v) for v in np.array(grid.direction).reshape(3, 3)[:, 2])
+    stated = stated_by(series.header, (x, y, z) if only.orientation else None, grid.spacing_xyz_mm[2])
+    padding, rescales = stated.padding, {s.rescale or (1.0, 0.0) for s in stacked.slices}
+    if padding is not None:
+        # Slices that are scaled differently have no common intensity for it.
+        slope, intercept = rescales.pop()
+        padding = None if rescales else (padding[0] * slope + intercept, padding[1] * slope + intercept)
+    stated = dataclasses.replace(stated, thickness_mm=stacked.thickness_mm or stated.thickness_mm, padding=padding)
+    return facts_of(stated, ScanAxes(), grid)
 
 
 def _is_one_of_many(source: Path, uid: str) -> bool:

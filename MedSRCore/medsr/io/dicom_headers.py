@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from medsr.errors import InputError, MissingDependencyError
+from medsr.io import dicom_acquisition
+from medsr.io import dicom_elements as elements
 from medsr.io.formats import READABLE, check_promised_size, looks_like_dicom, suffix_of, unreadable
 
 MAX_FILES = 50_000
@@ -35,7 +37,7 @@ _TEXTS = {
 }
 # The only elements that are read. No name, identifier or date of a person is among them.
 _TAGS = [
-    *_TEXTS.values(),
+    *_TEXTS.values(), *dicom_acquisition.TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType",
     "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
@@ -61,7 +63,7 @@ class Slice:
 
 @dataclass
 class Series:
-    """All images of one SeriesInstanceUID, in the order of the file names."""
+    """All images of one SeriesInstanceUID, in the order of the file names; `header` is that of the first."""
 
     uid: str
     series_number: int
@@ -69,6 +71,7 @@ class Series:
     multiframe: bool
     metadata: dict[str, str]
     tilt_deg: float
+    header: Any = None
     slices: list[Slice] = field(default_factory=list)
     copies: int = 0
 
@@ -92,9 +95,10 @@ def scan(source: Path) -> list[Series]:
     if source.is_file():
         dataset = _header(source)
         if not _is_image(dataset):
+            modality = elements.text(dataset, "Modality") or "not stated"
             raise InputError(
-                f"{source.name!r} is DICOM but no image (modality {_text(dataset, 'Modality') or 'not stated'}); CT, "
-                "MR and other measured images are accepted."
+                f"{source.name!r} is DICOM but no image (modality {modality}); CT, MR and other measured images are "
+                "accepted."
             )
         return _grouped([(source, dataset)])
     found = []
@@ -178,19 +182,19 @@ def _read_before_pixels(path: Path, pydicom: Any) -> Any:
 
 
 def _is_image(dataset: Any) -> bool:
-    rows, columns = _whole(dataset, "Rows"), _whole(dataset, "Columns")
-    return rows > 0 and columns > 0 and _text(dataset, "Modality") not in _NOT_IMAGES
+    rows, columns = elements.whole(dataset, "Rows"), elements.whole(dataset, "Columns")
+    return rows > 0 and columns > 0 and elements.text(dataset, "Modality") not in _NOT_IMAGES
 
 
 def _grouped(found: Sequence[tuple[Path, Any]]) -> list[Series]:
     by_uid: dict[str, Series] = {}
     instances: set[str] = set()
     for path, dataset in found:
-        uid = _text(dataset, "SeriesInstanceUID") or "none"
+        uid = elements.text(dataset, "SeriesInstanceUID") or "none"
         series = by_uid.get(uid)
         if series is None:
             series = by_uid[uid] = _series(uid, dataset)
-        instance = _text(dataset, "SOPInstanceUID")
+        instance = elements.text(dataset, "SOPInstanceUID")
         if instance and instance in instances:
             series.copies += 1
             continue
@@ -202,19 +206,19 @@ def _grouped(found: Sequence[tuple[Path, Any]]) -> list[Series]:
 
 
 def _series(uid: str, dataset: Any) -> Series:
-    metadata = {key: text for key, tag in _TEXTS.items() if (text := _text(dataset, tag))}
-    modality = _text(dataset, "Modality")
+    metadata = {key: text for key, tag in _TEXTS.items() if (text := elements.text(dataset, tag))}
+    modality = elements.text(dataset, "Modality")
     if modality:
         metadata["modality"] = modality
-    tilt = _numbers(dataset, "GantryDetectorTilt", 1)
-    return Series(uid, _whole(dataset, "SeriesNumber"), modality, False, metadata, tilt[0] if tilt else 0.0)
+    tilt = elements.number(dataset, "GantryDetectorTilt")
+    return Series(uid, elements.whole(dataset, "SeriesNumber"), modality, False, metadata, tilt or 0.0, dataset)
 
 
 def _slices(path: Path, dataset: Any) -> list[Slice]:
     """The image of a file, or the frames of a multi-frame file."""
-    size = (_whole(dataset, "Columns"), _whole(dataset, "Rows"))
-    frames = max(1, _whole(dataset, "NumberOfFrames"))
-    groups = _sequence(dataset, "PerFrameFunctionalGroupsSequence")
+    size = (elements.whole(dataset, "Columns"), elements.whole(dataset, "Rows"))
+    frames = max(1, elements.whole(dataset, "NumberOfFrames"))
+    groups = elements.sequence(dataset, "PerFrameFunctionalGroupsSequence")
     if frames > _MAX_FRAMES or (groups and len(groups) != frames):
         raise InputError(
             f"{path.name!r} states {frames} frames and describes {len(groups)}; the header is corrupt. Export it again."
@@ -234,16 +238,16 @@ def _slices(path: Path, dataset: Any) -> list[Slice]:
             return [plain]
         # A cine or an old multi-frame object: where its frames lie is unknown.
         return [Slice(path, n, size, None, None, plain.spacing_xy, None, None, plain.rescale) for n in range(frames)]
-    shared = _sequence(dataset, "SharedFunctionalGroupsSequence")
+    shared = elements.sequence(dataset, "SharedFunctionalGroupsSequence")
     return [_frame_slice(path, n, size, group, shared[0] if shared else None) for n, group in enumerate(groups)]
 
 
 def _promised_bytes(dataset: Any, pixels: int) -> int:
     """Bytes that so many uncompressed pixels take."""
-    samples = max(1, _whole(dataset, "SamplesPerPixel"))
-    if _text(dataset, "PhotometricInterpretation") == "YBR_FULL_422":
+    samples = max(1, elements.whole(dataset, "SamplesPerPixel"))
+    if elements.text(dataset, "PhotometricInterpretation") == "YBR_FULL_422":
         samples = 2  # two neighbours share their colours
-    return (pixels * samples * max(1, _whole(dataset, "BitsAllocated")) + 7) // 8
+    return (pixels * samples * max(1, elements.whole(dataset, "BitsAllocated")) + 7) // 8
 
 
 def _is_packed(dataset: Any) -> bool:
@@ -255,16 +259,16 @@ def _is_packed(dataset: Any) -> bool:
 
 
 def _plain_slice(path: Path, dataset: Any, size: tuple[int, int]) -> Slice:
-    spacing = _numbers(dataset, "PixelSpacing", 2) or _numbers(dataset, "ImagerPixelSpacing", 2)
+    spacing = elements.numbers(dataset, "PixelSpacing", 2) or elements.numbers(dataset, "ImagerPixelSpacing", 2)
     return Slice(
         path,
         0,
         size,
-        _numbers(dataset, "ImagePositionPatient", 3),
-        _numbers(dataset, "ImageOrientationPatient", 6),
+        elements.numbers(dataset, "ImagePositionPatient", 3),
+        elements.numbers(dataset, "ImageOrientationPatient", 6),
         (spacing[1], spacing[0]) if spacing else None,
-        _positive(dataset, "SliceThickness"),
-        _positive(dataset, "SpacingBetweenSlices"),
+        elements.positive(dataset, "SliceThickness"),
+        elements.positive(dataset, "SpacingBetweenSlices"),
         _rescale(dataset),
     )
 
@@ -274,72 +278,26 @@ def _frame_slice(path: Path, frame: int, size: tuple[int, int], group: Any, shar
 
     def macro(name: str) -> Any:
         for place in (group, shared):
-            items = _sequence(place, name) if place is not None else []
+            items = elements.sequence(place, name) if place is not None else []
             if items:
                 return items[0]
         return None
 
     measures = macro("PixelMeasuresSequence")
-    spacing = _numbers(measures, "PixelSpacing", 2)
+    spacing = elements.numbers(measures, "PixelSpacing", 2)
     return Slice(
         path,
         frame,
         size,
-        _numbers(macro("PlanePositionSequence"), "ImagePositionPatient", 3),
-        _numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        elements.numbers(macro("PlanePositionSequence"), "ImagePositionPatient", 3),
+        elements.numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         (spacing[1], spacing[0]) if spacing else None,
-        _positive(measures, "SliceThickness"),
-        _positive(measures, "SpacingBetweenSlices"),
+        elements.positive(measures, "SliceThickness"),
+        elements.positive(measures, "SpacingBetweenSlices"),
         _rescale(macro("PixelValueTransformationSequence")),
     )
 
 
-def _value(dataset: Any, keyword: str) -> Any:
-    """An element's value, or None: pydicom converts text to numbers on access, and the text may be anything."""
-    if dataset is None:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dataset.get(keyword)
-    except Exception:  # garbage in one element is the same as that element missing
-        return None
-
-
-def _sequence(dataset: Any, keyword: str) -> list[Any]:
-    value = _value(dataset, keyword)
-    return [] if value is None or isinstance(value, (str, bytes, int, float)) else list(value)
-
-
-def _numbers(dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
-    value = _value(dataset, keyword)
-    if value is None or isinstance(value, (str, bytes)):
-        return None
-    try:
-        numbers = [float(v) for v in (value if count > 1 else [value])]
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return tuple(numbers) if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _positive(dataset: Any, keyword: str) -> float | None:
-    value = _numbers(dataset, keyword, 1)
-    return value[0] if value and value[0] > 0 else None
-
-
 def _rescale(dataset: Any) -> tuple[float, float] | None:
-    slope, intercept = _numbers(dataset, "RescaleSlope", 1), _numbers(dataset, "RescaleIntercept", 1)
-    return (slope[0], intercept[0]) if slope and intercept else None
-
-
-def _whole(dataset: Any, keyword: str) -> int:
-    value = _numbers(dataset, keyword, 1)
-    return int(value[0]) if value else 0
-
-
-def _text(dataset: Any, keyword: str) -> str:
-    """An element as one short line that is safe to print."""
-    value = _value(dataset, keyword)
-    if value is None:
-        return ""
-    return "".join(c for c in str(value) if c.isprintable()).strip()[:120]
+    slope, intercept = elements.number(dataset, "RescaleSlope"), elements.number(dataset, "RescaleIntercept")
+    return None if slope is None or intercept is None else (slope, intercept)

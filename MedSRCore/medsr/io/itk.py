@@ -17,6 +17,7 @@ from medsr.errors import InputError, ResourceError
 from medsr.geometry import Geometry
 from medsr.io import provenance
 from medsr.io.formats import PLANAR_ONLY, READABLE, check_promised_size, suffix_of, unreadable
+from medsr.io.sidecar import with_sidecar
 from medsr.volume import Volume
 
 _COLOUR_TYPES = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
@@ -47,7 +48,7 @@ def read_itk(source: Path) -> Volume:
     image = _without_trailing_axis(image)
     array, warnings = _colours(source, sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel())
     planar = image.GetDimension() == 2
-    return Volume(
+    volume = Volume(
         array[None] if planar else array,
         _geometry(image),
         planar=planar or image.GetSize()[2] == 1,
@@ -55,6 +56,7 @@ def read_itk(source: Path) -> Volume:
         source=str(source),
         metadata=provenance.found(_provenance(source, image)),
     )
+    return volume if suffix_of(source) in PLANAR_ONLY else with_sidecar(volume, source, oriented=True)
 
 
 def _provenance(source: Path, image: sitk.Image) -> str:

@@ -20,6 +20,7 @@ from medsr.errors import InputError, MedSRError, MissingDependencyError, Resourc
 from medsr.geometry import Geometry
 from medsr.io import provenance
 from medsr.io.formats import check_promised_size, rescaled, suffix_of, unreadable
+from medsr.io.sidecar import with_sidecar
 from medsr.volume import Volume
 
 _READ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
@@ -36,6 +37,21 @@ class _Header:
     geometry: Geometry
     planar: bool
     warnings: tuple[str, ...]
+
+    @property
+    def oriented(self) -> bool:
+        """False where the file does not say how its axes lie in the patient."""
+        return int(self.fields["sform_code"]) > 0 or int(self.fields["qform_code"]) > 0
+
+    @property
+    def encoded(self) -> dict[str, str]:
+        """Grid axis to "frequency", "phase" or "slice", as far as dim_info says."""
+        packed = int(self.fields["dim_info"])
+        stated = {"frequency": packed & 3, "phase": packed >> 2 & 3, "slice": packed >> 4 & 3}
+        axes = [number for number in stated.values() if number]
+        if len(set(axes)) < len(axes):
+            return {}
+        return {"xyz"[number - 1]: encoding for encoding, number in stated.items() if number}
 
 
 def nibabel_module(what: str) -> Any:
@@ -54,7 +70,7 @@ def read_nifti(source: Path) -> Volume:
     header = _read_header(source)
     array = _voxels(source, "NIfTI")
     text = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
-    return Volume(
+    volume = Volume(
         array,
         header.geometry,
         planar=header.planar,
@@ -62,6 +78,7 @@ def read_nifti(source: Path) -> Volume:
         source=str(source),
         metadata=provenance.found(text),
     )
+    return with_sidecar(volume, source, oriented=header.oriented, encoded=header.encoded)
 
 
 def nifti_geometry(source: Path) -> Geometry:
