@@ -4,7 +4,7 @@
 #   VENV     where the environment goes
 #   TORCH    what pip installs as PyTorch; for the small CPU wheels:
 #              make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
-#   PYTEST   further arguments of pytest, for example PYTEST="-m 'not slow'"
+#   PYTEST   further arguments of pytest, for example PYTEST="-m 'not slow'"; PYTEST=-n0 for one process
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,7 +29,7 @@ demo: $(DEMO_READY)
 	@$(BIN)/medsr demo --output demo-output
 
 test: $(TEST_READY)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST)
 
 lint: $(TEST_READY)
 	@$(BIN)/ruff check .
