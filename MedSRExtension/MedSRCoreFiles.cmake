@@ -167,6 +167,7 @@ set(MEDSR_CORE_FILES
   medsr/bundles/vdsr7-multiscale/models/model.pt
   medsr/catalog.py
   medsr/cli/__init__.py
+  medsr/cli/acquisition_table.py
   medsr/cli/augment.py
   medsr/cli/augment_evaluate.py
   medsr/cli/console.py
@@ -182,20 +183,23 @@ set(MEDSR_CORE_FILES
   medsr/cli/parsing.py
   medsr/cli/train.py
   medsr/cli/upscale.py
-  medsr/degradation.py
   medsr/demo.py
   medsr/doctor.py
-  medsr/downscaling.py
   medsr/errors.py
   medsr/evaluation/__init__.py
+  medsr/evaluation/blocks.py
   medsr/evaluation/charts.py
-  medsr/evaluation/downscaled.py
+  medsr/evaluation/detail.py
   medsr/evaluation/page.py
   medsr/evaluation/perceptual.py
   medsr/evaluation/planes.py
   medsr/evaluation/plates.py
   medsr/evaluation/png.py
   medsr/evaluation/protocols.py
+  medsr/evaluation/real_page.py
+  medsr/evaluation/real_rows.py
+  medsr/evaluation/real_series.py
+  medsr/evaluation/registration.py
   medsr/evaluation/rows.py
   medsr/evaluation/run.py
   medsr/evaluation/scoring.py
@@ -203,27 +207,23 @@ set(MEDSR_CORE_FILES
   medsr/evaluation/style.py
   medsr/evaluation/tables.py
   medsr/evaluation/yardsticks.py
+  medsr/facts.py
   medsr/files.py
   medsr/geometry.py
   medsr/inference/__init__.py
   medsr/inference/consistency.py
-  medsr/inference/engines.py
-  medsr/inference/interpolate.py
-  medsr/inference/network.py
-  medsr/inference/noise.py
-  medsr/inference/own_factor.py
+  medsr/inference/null_space.py
   medsr/inference/pipeline.py
-  medsr/inference/plan.py
-  medsr/inference/planes.py
-  medsr/inference/refine.py
-  medsr/inference/sampling.py
-  medsr/inference/target.py
-  medsr/inference/tiles.py
-  medsr/inference/undetermined.py
+  medsr/inference/planner.py
   medsr/io/__init__.py
+  medsr/io/acquisition_facts.py
+  medsr/io/acquisition_words.py
   medsr/io/describing.py
   medsr/io/dicom.py
+  medsr/io/dicom_acquisition.py
+  medsr/io/dicom_elements.py
   medsr/io/dicom_headers.py
+  medsr/io/dicom_instance.py
   medsr/io/dicom_stack.py
   medsr/io/formats.py
   medsr/io/itk.py
@@ -231,6 +231,8 @@ set(MEDSR_CORE_FILES
   medsr/io/nifti_writing.py
   medsr/io/provenance.py
   medsr/io/reading.py
+  medsr/io/sidecar.py
+  medsr/io/sidecar_axes.py
   medsr/io/staging.py
   medsr/io/writing.py
   medsr/jobs.py
@@ -239,6 +241,20 @@ set(MEDSR_CORE_FILES
   medsr/losses/perceptual.py
   medsr/losses/pixel.py
   medsr/losses/structural.py
+  medsr/methods/__init__.py
+  medsr/methods/closed_form.py
+  medsr/methods/engines.py
+  medsr/methods/fixed_scale.py
+  medsr/methods/interpolate.py
+  medsr/methods/method.py
+  medsr/methods/networks.py
+  medsr/methods/plan.py
+  medsr/methods/plane_ensemble.py
+  medsr/methods/refiner.py
+  medsr/methods/runtime.py
+  medsr/methods/table.py
+  medsr/methods/tiles.py
+  medsr/methods/tiling.py
   medsr/metrics.py
   medsr/models/__init__.py
   medsr/models/discriminators/__init__.py
@@ -266,7 +282,19 @@ set(MEDSR_CORE_FILES
   medsr/models/srresnet.py
   medsr/models/vdsr7.py
   medsr/normalisation.py
+  medsr/notices.py
   medsr/options.py
+  medsr/physics/__init__.py
+  medsr/physics/downscaling.py
+  medsr/physics/noise.py
+  medsr/physics/profiles.py
+  medsr/physics/sampling.py
+  medsr/physics/spectra.py
+  medsr/planning/__init__.py
+  medsr/planning/evidence.py
+  medsr/planning/noise.py
+  medsr/planning/sampling.py
+  medsr/planning/target.py
   medsr/py.typed
   medsr/resources.py
   medsr/training/__init__.py
@@ -295,6 +323,7 @@ set(MEDSR_CORE_FILES
   medsr/training/guard.py
   medsr/training/images.py
   medsr/training/model_card.py
+  medsr/training/muon.py
   medsr/training/pairs.py
   medsr/training/patches.py
   medsr/training/pictures.py

@@ -56,7 +56,7 @@ class CatalogEntry:
             else the target's.
         smoothness: Tikhonov weight of what the network reads; of a slice-wise network with `scales`, across the slices.
         scales: whole factors of a network that enlarges by itself, along all axes that it works on; () for the others.
-        downscaling: what a network with `scales` was trained to undo, a name of `medsr.downscaling`.
+        downscaling: what a network with `scales` was trained to undo, a kind of `medsr.physics.profiles`.
         channels: 1, or the colours that the network takes together.
         planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
             one's; "" for none.

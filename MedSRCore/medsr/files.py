@@ -31,6 +31,12 @@ def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
         check_text_output(Path(spec.report), overwrite=spec.overwrite)
     progress.stage("Reading")
     volume = read_volume(Path(spec.input), series=spec.series)
+    facts = volume.facts + spec.facts
+    volume = volume.replace(
+        facts=facts,
+        modality=facts.value("modality") or volume.modality,
+        warnings=(*volume.warnings, *spec.warnings),
+    )
     reference = read_geometry(Path(spec.options.reference)) if spec.options.reference else None
     result = super_resolve(volume, spec.options, progress, reference=reference, maps=tuple(spec.maps))
     progress.stage("Writing")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from medsr.errors import CancelledError, InputError, unknown_name
+from medsr.facts import Facts
+from medsr.notices import Notice, notice
 from medsr.options import UpscaleOptions
 
 
@@ -27,7 +29,9 @@ class JobSpec:
         overwrite: replace an existing output.
         series: DICOM series to take (UID, or number in the list that the error shows).
         report: file for the JSON report, or None.
-        maps: name -> file for maps that the model offers ("difference", "consistency").
+        maps: name -> file for maps that the model offers ("difference", "residual").
+        facts: what is known of the acquisition beside what the input itself says.
+        warnings: sentences about the input that a person should read, beside what reading it says.
     """
 
     input: str
@@ -37,11 +41,14 @@ class JobSpec:
     series: str | None = None
     report: str | None = None
     maps: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The job as one line that `from_json` reads."""
-        data = {**dataclasses.asdict(self), "options": self.options.to_dict(), "maps": dict(self.maps)}
-        return json.dumps(data)
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        data = {"options": self.options.to_dict(), "maps": dict(self.maps), "facts": self.facts.to_json()}
+        return json.dumps({**values, **data})
 
     @classmethod
     def from_json(cls, text: str) -> JobSpec:
@@ -50,7 +57,9 @@ class JobSpec:
             data = json.loads(text)
             if not isinstance(data, dict):
                 raise TypeError("not an object")
-            return cls(**{**data, "options": UpscaleOptions.from_dict(data.get("options", {}))})
+            options, facts = UpscaleOptions.from_dict(data.get("options", {})), Facts.from_json(data.get("facts", []))
+            warnings = tuple(map(str, data.get("warnings", ())))
+            return cls(**{**data, "options": options, "facts": facts, "warnings": warnings})
         except (json.JSONDecodeError, TypeError) as error:
             raise InputError(f"This is not a MedSR job: {error}.") from error
 
@@ -85,10 +94,12 @@ class ProgressEvent(Event):
 
 @dataclass(frozen=True)
 class WarningEvent(Event):
-    """Something a person should know."""
+    """Something a person should know: in English, and as the kind and values of a `medsr.notices.Notice`."""
 
     kind: ClassVar[str] = "warning"
     message: str
+    notice: str = "source"
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,9 +163,10 @@ class Progress:
         self.check()
         self._emit(StageEvent(name))
 
-    def warn(self, message: str) -> None:
+    def warn(self, warning: Notice | str) -> None:
         """Pass on what a person should know."""
-        self._emit(WarningEvent(message))
+        told = warning if isinstance(warning, Notice) else notice("source", text=warning)
+        self._emit(WarningEvent(str(told), told.kind, told.to_json()["values"]))
 
     def at(self, fraction: float) -> None:
         """Report that `fraction` of the whole work is done."""

@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from medsr.degradation import Acquisition
 from medsr.errors import InvalidValueError
+from medsr.physics.sampling import Acquisition
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]

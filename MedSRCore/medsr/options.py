@@ -21,6 +21,21 @@ def _option(default: Any, text: str, **extra: Any) -> Any:
 
 
 @dataclass(frozen=True)
+class StatedProfile:
+    """What a person said of the profile of one axis.
+
+    Attributes:
+        kind: a name of `medsr.physics.profiles.MEASURED`, or "auto".
+        width_mm: its width, None where it was not said.
+        taper: of a k-space profile.
+    """
+
+    kind: str = "auto"
+    width_mm: float | None = None
+    taper: float = 0.0
+
+
+@dataclass(frozen=True)
 class UpscaleOptions:
     """How to super-resolve one volume. Validated when made; `help` texts are those of ``medsr upscale --help``.
 
@@ -39,11 +54,11 @@ class UpscaleOptions:
     modality: str = _option("auto", "auto, MR or CT", choices=("auto", "MR", "CT"))
     mode: str = _option("auto", "3d (volumetric), 2d (slice by slice) or auto", choices=("auto", "3d", "2d"))
     slice_axis: str = _option("auto", "axis across the slices: x, y, z or auto", choices=("auto", "x", "y", "z"))
-    slice_thickness: float | None = _option(None, "width of the slice profile in mm; default: header, else spacing")
+    slice_thickness: float | None = _option(None, "width of the slice profile in mm; default: header, else found")
     profile: str = _option(
         "auto",
-        "slice profile: gaussian, box, kspace (Fourier-encoded: 3D MR), auto",
-        choices=("auto", "gaussian", "box", "kspace"),
+        "how the axes were sampled: auto, gaussian, box or kspace (Fourier-encoded: 3D MR and the plane of 2D MR), for "
+        "all axes or as x,y,z; a width in mm may follow: kspace,kspace,gaussian:3.2",
     )
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     memory: str | None = _option(None, "memory the job may use, e.g. 6GB; default: what is free")
@@ -71,10 +86,16 @@ class UpscaleOptions:
             choices = option.metadata.get("choices")
             if choices and getattr(self, option.name) not in choices:
                 raise unknown_name(f"{option.name.replace('_', '-')}", str(getattr(self, option.name)), choices)
+        parse_profiles(self.profile)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise InvalidValueError(f"The device is auto, cpu, cuda or cuda:N, got {self.device!r}.")
         if self.memory is not None:
             parse_bytes(self.memory)
+
+    @property
+    def profiles_xyz(self) -> tuple[StatedProfile, StatedProfile, StatedProfile]:
+        """What was said of the profile of each axis."""
+        return parse_profiles(self.profile)
 
     @property
     def has_target(self) -> bool:
@@ -122,6 +143,46 @@ def parse_triple(name: str, text: str) -> tuple[float, float, float]:
         return _triple(name, text.replace("x", ",").split(","))  # type: ignore[arg-type]
     except InvalidValueError:
         raise InvalidValueError(f"--{name} takes one positive number or three (x,y,z), got {text!r}.") from None
+
+
+def parse_profiles(text: str) -> tuple[StatedProfile, StatedProfile, StatedProfile]:
+    """``"kspace"`` or ``"kspace,kspace,gaussian:3.2"`` -> what is said of x, y and z.
+
+    Each is ``KIND``, ``KIND:WIDTH`` (mm) or ``kspace:RESOLUTION:TAPER``.
+    """
+    if text == "auto":
+        return (StatedProfile(),) * 3
+    parts = [_stated_profile(part.strip(), text) for part in text.split(",")]
+    if len(parts) == 1:
+        parts *= 3
+    if len(parts) != 3:
+        raise InvalidValueError(f"--profile takes one profile or three (x,y,z), got {text!r}.")
+    return (parts[0], parts[1], parts[2])
+
+
+def _stated_profile(part: str, text: str) -> StatedProfile:
+    if part == "auto":
+        return StatedProfile()
+    kind, *numbers = part.split(":")
+    # Late: it brings numpy, and options are checked before anything heavy is loaded.
+    from medsr.physics.profiles import MEASURED
+
+    accepted = ("auto", *MEASURED)
+    if kind not in accepted:
+        raise unknown_name("profile", kind, accepted)
+    try:
+        values = [float(number) for number in numbers]
+        width = values[0] if values else None
+        taper = values[1] if len(values) == 2 else 0.0
+        usable = len(values) <= (2 if kind == "kspace" else 1) and (kind != "auto" or not values)
+        if not usable or not (width is None or (math.isfinite(width) and width > 0)) or not 0 <= taper <= 1:
+            raise ValueError
+    except ValueError:
+        raise InvalidValueError(
+            f"A profile looks like gaussian, gaussian:3.2 (mm) or kspace:1.1:0.5 (resolution in mm, filtered share of "
+            f"the band from 0 to 1), got {part!r} in --profile {text}."
+        ) from None
+    return StatedProfile(kind, width, taper)
 
 
 def parse_bytes(text: str) -> int:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from medsr.errors import InputError
+from medsr.facts import Facts
 from medsr.geometry import Geometry
 
 MODALITIES = ("MR", "CT")
@@ -25,8 +26,7 @@ class Volume:
         array: ``(z, y, x)``, or ``(z, y, x, c)`` for colour; any numeric type. A 2D image has one slice.
         geometry: the grid.
         modality: "MR", "CT", or None where the source does not say.
-        slice_thickness_mm: width of the slice profile along `slice_axis` that the header states, or None.
-        slice_axis: grid axis ("x", "y" or "z") that the thickness belongs to.
+        facts: what the source says of the acquisition.
         planar: True for an image that came from a 2D file (PNG, JPEG, one DICOM slice).
         warnings: sentences about the source that a person should read (uneven slices, tilt, ...).
         source: where it came from, for reports.
@@ -36,8 +36,7 @@ class Volume:
     array: NDArray[np.generic]
     geometry: Geometry
     modality: str | None = None
-    slice_thickness_mm: float | None = None
-    slice_axis: str = "z"
+    facts: Facts = field(default_factory=Facts)
     planar: bool = False
     warnings: tuple[str, ...] = ()
     source: str = ""

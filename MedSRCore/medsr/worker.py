@@ -18,6 +18,7 @@ from typing import TextIO
 from medsr.augmentation.spec import AugmentSpec
 from medsr.errors import CancelledError, InputError, MedSRError
 from medsr.jobs import ErrorEvent, Event, JobSpec, Progress, ResultEvent
+from medsr.resources import wait_quietly
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class Worker:
 
 def main() -> int:
     """Entry point of ``python -m medsr.worker``."""
+    wait_quietly()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     sink = sys.stdout
     # A stray print of some library must not break the protocol.

@@ -230,15 +230,15 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         if slicer.mrmlScene is not None:
             self._keeper.check(slicer.mrmlScene)
 
-    def _installIfNeeded(self, entry: Any) -> None:
-        if entry.needs_torch and not self.resolver.usesAnotherPython:
-            self.installLogic.ensure(entry.name)
+    def _installIfNeeded(self, plan: Any) -> None:
+        if plan.packages and not self.resolver.usesAnotherPython:
+            self.installLogic.ensure(plan.entry.name, plan.packages)
 
     def _installForRecipes(self, spec: Any) -> None:
         from MedSRLib.InstallLogic import recipesNeedTorch
 
         if not self.resolver.usesAnotherPython and recipesNeedTorch(spec.recipes, spec.model):
-            self.installLogic.ensure(", ".join(spec.recipes), _("choose a recipe with bspline in its name"))
+            self.installLogic.ensure(", ".join(spec.recipes), instead=_("choose a recipe with bspline in its name"))
 
     def _startWorker(self) -> Any:
         from MedSRLib.Environment import chosenInterpreter

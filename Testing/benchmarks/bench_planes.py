@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 import medsr
 from medsr.evaluation.protocols import CASES, Case, central_crop, degrade
 from medsr.inference.consistency import make_consistent
-from medsr.inference.network import RefiningEnlarger
-from medsr.inference.plan import make_plan
+from medsr.inference.planner import make_plan
+from medsr.methods.networks import RefiningEnlarger
 from medsr.metrics import psnr
 from medsr.normalisation import Normalisation
 from medsr.options import UpscaleOptions

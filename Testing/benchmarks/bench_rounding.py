@@ -22,7 +22,7 @@ import numpy as np
 import medsr
 from medsr.demo import load_template
 from medsr.evaluation.protocols import CASES, central_crop, degrade
-from medsr.inference import engines
+from medsr.methods import engines
 from medsr.inference.pipeline import super_resolve
 from medsr.options import UpscaleOptions
 

@@ -66,7 +66,7 @@ PARTS = {
         },
     ),
     "profile": Part(("MR", "CT"), SLAB, {"xy4": (*CLOSED, "auto", *AT_FOUR)}),
-    "kspace": Part(("MR",), (80, 80, 80), {"kspace2": (*CLOSED, "auto", *VOLUMETRIC)}),
+    "kspace": Part(("MR",), (80, 80, 80), {"k2": (*CLOSED, "auto", *VOLUMETRIC)}),
     "profile3d": Part(("MR",), (80, 80, 80), {"iso2": (*CLOSED, "auto", *VOLUMETRIC)}),
 }  # fmt: skip
 PHOTO_CROP = (384, 384, 1)
@@ -170,7 +170,7 @@ def _parameters(model: str) -> int:
     entry = load_catalog()[model]
     if not entry.needs_torch:
         return 0
-    from medsr.inference.engines import load_network
+    from medsr.methods.engines import load_network
 
     return sum(p.numel() for p in load_network(entry).parameters())
 

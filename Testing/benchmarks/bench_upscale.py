@@ -103,9 +103,9 @@ def large(folder: Path) -> None:
 WINDOW = """
     import numpy as np, torch
     import medsr
-    from medsr.inference.engines import TorchEngine, load_network, refining_engine
-    from medsr.inference.plan import make_plan
-    from medsr.inference.refine import refine_volume
+    from medsr.methods.engines import TorchEngine, load_network, refining_engine
+    from medsr.inference.planner import make_plan
+    from medsr.methods.tiling import refine_volume
     from medsr.models.profile_refiner import acquisition_condition
     from medsr.models.specialised_refiner import SpecialisedRefiner
     from medsr.normalisation import Normalisation

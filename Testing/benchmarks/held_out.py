@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import medsr
-from medsr.downscaling import downscale
 from medsr.evaluation.protocols import central_crop
+from medsr.physics.downscaling import downscale
 from medsr.volume import Volume
 
 
@@ -43,7 +43,7 @@ class HeldOut:
         if self.shrunk > 1:
             y, x = (n // self.shrunk * self.shrunk for n in array.shape[1:3])
             factors = (1, self.shrunk, self.shrunk, 1)[: array.ndim]
-            array = np.asarray(downscale(array[:, :y, :x], "area", factors))
+            array = np.asarray(downscale(array[:, :y, :x], "box", factors))
         if volume.planar:
             return Volume.from_array(array).replace(planar=True, modality="MR")
         return volume.replace(array=array, modality=self.group)

@@ -26,10 +26,10 @@ from torch.nn import functional
 
 import medsr
 from medsr.catalog import find_model
-from medsr.downscaling import bicubic_matrix, downscale
 from medsr.evaluation.tables import markdown_table
-from medsr.inference.engines import load_network
+from medsr.methods.engines import load_network
 from medsr.normalisation import Normalisation
+from medsr.physics.downscaling import bicubic_matrix, downscale
 
 FACTOR, SIDE = 4, 32
 NEAR_MM, EVERY, LEAST_VOXELS, SHARE = 10, 2, 15, 0.9

@@ -37,9 +37,9 @@ def main() -> None:
     volumes = HeldOutVolumes(arguments.data, ["MR"], CROP)
     table = EvaluationTable()
     for level in LEVELS:
-        table += evaluate(volumes, MODELS, [dataclasses.replace(CASES["kspace2"], noise=level)])
+        table += evaluate(volumes, MODELS, [dataclasses.replace(CASES["k2"], noise=level)])
         note(f"noise {level}")
-    labels = [case_label(dataclasses.replace(CASES["kspace2"], noise=level)) for level in LEVELS]
+    labels = [case_label(dataclasses.replace(CASES["k2"], noise=level)) for level in LEVELS]
     values = means(table, "psnr")
     head = ["PSNR dB at noise of", *(f"{100 * level:g} %" for level in LEVELS)]
     lines = []

@@ -18,11 +18,11 @@ from pages import write_between
 
 from medsr import metrics
 from medsr.catalog import find_model
-from medsr.downscaling import bicubic_matrix, downscale
 from medsr.evaluation.scoring import grey
 from medsr.evaluation.tables import markdown_table
-from medsr.inference.engines import load_network
+from medsr.methods.engines import load_network
 from medsr.normalisation import Normalisation
+from medsr.physics.downscaling import bicubic_matrix, downscale
 
 Image = NDArray[np.float32]
 NAME = "progressive-gan"

@@ -258,7 +258,8 @@ def test_corrupt_weights_are_refused(upscale, a_volume, a_network):
 
 
 def test_a_network_without_torch_is_exit_code_6(upscale, a_volume, a_network, monkeypatch):
-    monkeypatch.delitem(sys.modules, "medsr.inference.network", raising=False)
+    monkeypatch.delitem(sys.modules, "medsr.methods.networks", raising=False)
+    monkeypatch.delattr("medsr.methods.networks", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     ended = upscale(a_volume(), "--model", a_network(sha256="0" * 64))
     assert ended.code == 6

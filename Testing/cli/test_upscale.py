@@ -64,10 +64,23 @@ def test_options_reach_the_library(medsr, a_volume, tmp_path):
     ended = medsr("upscale", a_volume(), tmp_path / "out.nrrd", *TIKHONOV, *arguments, "--report", report)
     assert ended.code == 0
     data = json.loads(report.read_text())
-    assert data["profile"] == "box"
-    assert data["profile_widths_mm_xyz"][2] == pytest.approx(2.4)
+    z = data["acquisition"][2]
+    assert (z["axis"], z["profile"], z["width_mm"], z["source"]) == ("z", "box", pytest.approx(2.4), "option")
     assert data["modality"] == "CT"
     assert sitk.ReadImage(str(tmp_path / "out.nrrd")).GetPixelID() == sitk.sitkFloat32
+
+
+def test_every_axis_may_have_a_profile_of_its_own(medsr, a_volume, tmp_path):
+    report = tmp_path / "report.json"
+    arguments = ["--profile", "kspace:1.2:0.5,kspace,gaussian:2.7", "--modality", "MR", "--report", report]
+    assert medsr("upscale", a_volume(), tmp_path / "out.nrrd", *TIKHONOV, *arguments).code == 0
+    told = [
+        [axis[key] for key in ("profile", "taper", "assumed")] for axis in json.loads(report.read_text())["acquisition"]
+    ]
+    assert told == [["kspace", 0.5, False], ["kspace", 0.0, False], ["gaussian", 0.0, False]]
+    ended = medsr("upscale", a_volume(), tmp_path / "out2.nrrd", *TIKHONOV, "--profile", "kspace,kspace")
+    assert ended.code == 2
+    assert "one profile or three" in ended.err
 
 
 def test_maps_are_written(medsr, a_volume, tmp_path):
@@ -95,7 +108,7 @@ def test_a_picture_is_enlarged(medsr, tmp_path, colours):
 def test_warnings_are_told(medsr, a_volume, tmp_path):
     ended = medsr("upscale", a_volume(), tmp_path / "out.nrrd", *TIKHONOV, "--slice-thickness", "40")
     assert ended.code == 0
-    assert "medsr: warning: A slice thickness of 40 mm is implausible" in ended.err
+    assert "medsr: warning: A width of 40 mm along z is implausible" in ended.err
     ended = medsr("upscale", a_volume(), tmp_path / "out2.nrrd", *TIKHONOV, "--slice-thickness", "3")
     assert "warning" not in ended.err
 
@@ -245,7 +258,7 @@ def test_what_a_training_left_enlarges_by_its_own_factor_and_is_marked(medsr, a_
     ended = medsr("upscale", a_volume(), output, "--model", a_gan, "--report", report)
     assert ended.code == 0, ended.err
     assert sitk.ReadImage(str(output)).GetSize() == (96, 80, 12)
-    assert "Target: four times as fine in plane (x, y), the factor of tiny-gan." in ended.out
+    assert "Target: 4 times as fine in plane (x, y), the factor of tiny-gan." in ended.out
     assert "Caution   perceptual: may invent detail" in ended.out
     assert "perceptual: may invent detail" in ended.err
     assert "Unseen    93.8 % of the values" in ended.out

@@ -105,14 +105,14 @@ def test_info_says_when_nothing_is_stated(medsr, a_volume):
 
 def test_info_tells_where_sources_disagree():
     from medsr.facts import Fact, Facts
-    from medsr.io.describing import contradiction_sentences
+    from medsr.notices import disagreements
 
     facts = Facts((Fact("thickness_mm", 5, "header", "z"), Fact("thickness_mm", 4, "sidecar", "z")))
-    (told,) = contradiction_sentences(facts)
+    (told,) = map(str, disagreements(facts))
     assert told == (
         "The sources disagree on the thickness along z: 5.0 (header), 4.0 (sidecar). The sidecar is believed."
     )
-    assert contradiction_sentences(Facts(facts.all[:1])) == []
+    assert disagreements(Facts(facts.all[:1])) == []
 
 
 def test_info_says_what_would_be_refused(medsr, a_volume):
@@ -159,6 +159,16 @@ def test_evaluate_passes_noise_width_and_crop_on(medsr, fine_volume, tmp_path):
     assert medsr("evaluate", fine_volume, *QUICK, *arguments, "--output", folder).code == 0
     rows = json.loads((folder / "table.json").read_text())["rows"]
     assert {row["case"] for row in rows} == {"z4 noise 0.02 width told x1.25"}
+
+
+def test_evaluate_tells_the_models_what_was_asked(medsr, fine_volume, tmp_path):
+    folder = tmp_path / "results"
+    ended = medsr("evaluate", fine_volume, *QUICK, "--cases", "z3", "--told", "profile", "--output", folder)
+    assert ended.code == 0, ended.err
+    assert {row["case"] for row in json.loads((folder / "table.json").read_text())["rows"]} == {"z3 told profile"}
+    ended = medsr("evaluate", fine_volume, *QUICK, "--told", "everything", "--output", tmp_path / "other")
+    assert ended.code == 2
+    assert "nothing, profile, thickness" in ended.err
 
 
 def test_evaluate_names_equal_files_apart(medsr, a_volume, tmp_path):

@@ -11,9 +11,10 @@ CORE = Path(medsr.__file__).parent
 
 LAYERS = [
     {"errors", "resources"},
-    {"geometry", "options", "degradation", "downscaling", "normalisation"},
+    {"geometry", "facts", "notices", "physics", "options", "normalisation"},
     {"volume", "catalog", "jobs"},
-    {"io", "metrics", "models", "losses"},
+    {"io", "metrics", "models", "losses", "planning"},
+    {"methods"},
     {"inference"},
     {"training", "api", "files"},
     {"augmentation", "evaluation", "worker"},

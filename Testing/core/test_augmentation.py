@@ -22,6 +22,7 @@ from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, execute_task
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
+from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
 from medsr.volume import Volume
 
@@ -200,7 +201,31 @@ def test_an_acquisition_covers_the_whole_image_and_keeps_its_mean():
     # Outer faces coincide: sample 0 lies in the middle of the first four slices.
     assert got.geometry.origin_mm[2] == pytest.approx(1.5)
     assert got.array.mean() == pytest.approx(500, abs=2)
-    assert got.slice_thickness_mm == 4 and got.slice_axis == "z"
+    assert got.facts.slice_axis == "z"
+    assert (got.facts.value("encoding", "z"), got.facts.number("thickness_mm", "z")) == ("slice", 4)
+
+
+def test_an_acquisition_replaces_what_was_known_of_the_slices_and_nothing_else():
+    known = Facts(
+        (
+            Fact("encoding", "partition", "header", "x"),
+            Fact("thickness_mm", 1.0, "header", "x"),
+            Fact("dimensions", "3D", "header"),
+        )
+    )
+    image = Volume(np.random.default_rng(0).random((12, 12, 24), np.float32), Geometry((24, 12, 12)), facts=known)
+    drawn = dataclasses.replace(
+        draw(Degradation(), image.geometry, np.random.default_rng(0)), slice_axis=0, factors_xyz=(3, 1, 1), width=0.8
+    )
+    facts = acquire(image, drawn, np.random.default_rng(0), modality="MR").facts
+    assert [(fact.name, fact.axis) for fact in facts] == [
+        ("dimensions", None),
+        ("encoding", "x"),
+        ("thickness_mm", "x"),
+    ]
+    assert (facts.value("encoding", "x"), facts.number("thickness_mm", "x")) == ("slice", pytest.approx(2.4))
+    same = acquire(image, dataclasses.replace(drawn, factors_xyz=(1, 1, 1)), np.random.default_rng(0), modality="MR")
+    assert same.facts == known
 
 
 def test_contrast_bends_mr_and_leaves_ct():

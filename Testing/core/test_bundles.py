@@ -8,10 +8,10 @@ import pytest
 
 import medsr
 from medsr import catalog
-from medsr.degradation import Acquisition
 from medsr.errors import ModelError
-from medsr.inference.interpolate import interpolate
+from medsr.methods.interpolate import interpolate
 from medsr.metrics import psnr
+from medsr.physics.sampling import Acquisition
 from medsr.training.recipe import Recipe
 from medsr.volume import Volume
 
@@ -43,7 +43,7 @@ def bundle(tmp_path, monkeypatch):
 
 
 def test_the_catalog_reads_what_was_written(bundle):
-    from medsr.inference.engines import load_network
+    from medsr.methods.engines import load_network
 
     entry = catalog.find_model("tiny")
     assert (entry.kind, entry.modalities, entry.spatial_dims) == ("network", ("MR",), (3,))
@@ -58,15 +58,17 @@ def test_monai_builds_the_network_and_loads_its_weights(bundle):
     pytest.importorskip("monai")
     from monai.bundle import ConfigParser
 
+    from medsr.models.profile_refiner import PER_AXIS
+
     parser = ConfigParser(json.loads((bundle / "configs" / "inference.json").read_text()))
     parser["bundle_root"] = str(bundle)
     network = parser.get_parsed_content("network_def")
     network.load_state_dict(parser.get_parsed_content("weights"))
-    assert network(torch.rand(1, 1, 8, 8, 8), torch.zeros(1, 9)).shape == (1, 1, 8, 8, 8)
+    assert network(torch.rand(1, 1, 8, 8, 8), torch.zeros(1, 3 * PER_AXIS)).shape == (1, 1, 8, 8, 8)
 
 
 def test_a_flipped_byte_is_found(bundle):
-    from medsr.inference.engines import load_network
+    from medsr.methods.engines import load_network
 
     load_network(catalog.find_model("tiny"))
     path = bundle / "models" / "model.pt"
@@ -93,7 +95,7 @@ def test_the_shipped_bundles_are_small_together():
 @needs_bundles
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 def test_a_shipped_bundle_is_whole(folder):
-    from medsr.inference.engines import load_network
+    from medsr.methods.engines import load_network
 
     entry = catalog.find_model(folder.name)
     assert entry.folder == folder
@@ -139,7 +141,7 @@ def test_a_shipped_bundle_beats_the_spline(folder, factors):
 @pytest.mark.skipif(not OWN_FACTOR, reason="no network with a factor of its own is shipped yet")
 @pytest.mark.parametrize("folder", OWN_FACTOR, ids=lambda folder: folder.name)
 def test_a_shipped_system_enlarges_by_every_factor_of_its_own(folder):
-    from medsr.downscaling import downscale
+    from medsr.physics.downscaling import downscale
 
     entry = catalog.find_model(folder.name)
     fine = np.ascontiguousarray(phantom(96)[40:44] if entry.spatial_dims == (2,) else phantom(48)) * 1000

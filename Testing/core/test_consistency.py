@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from medsr.degradation import Acquisition, add_rician_noise
 from medsr.inference.consistency import make_consistent
-from medsr.inference.noise import expected_magnitude
+from medsr.physics.noise import add_rician_noise
+from medsr.physics.sampling import Acquisition
+from medsr.planning.noise import expected_magnitude
 
 SHAPE = (36, 40, 44)
 ACQUISITION = Acquisition.from_factors(SHAPE, (3, 1, 1))

@@ -19,7 +19,6 @@ from scipy import ndimage
 
 import medsr
 from medsr import errors
-from medsr.catalog import find_model
 from medsr.cli.main import VERBS, main, verb_module
 from medsr.cli.parsing import VerbParser, check_option_names, join_negative_numbers
 from medsr.evaluation.rows import Row
@@ -173,8 +172,7 @@ def test_python_blocks_run(page, in_phantoms):
     assert found
     # What `auto` would choose depends on what is installed; the closed form is always there.
     prelude = (
-        "import medsr.inference.plan as plan\nfrom medsr.catalog import find_model\n"
-        "plan._automatic_model = lambda *_: find_model('tikhonov')\n"
+        "import medsr.methods.refiner as refiner\nrefiner.find_spec = lambda _: None\n"
     )
     # One process for the page, each block in a namespace of its own: none may lean on an earlier one.
     script = prelude + "".join(f"exec({block!r}, {{}})\n" for block in found)
@@ -218,7 +216,7 @@ def test_options_named_in_sentences_exist(page):
 
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_commands_run_one_after_the_other(page, in_phantoms, monkeypatch, capsys):
-    monkeypatch.setattr("medsr.inference.plan._automatic_model", lambda *_: find_model("tikhonov"))
+    monkeypatch.setattr("medsr.methods.refiner.find_spec", lambda _: None)
     if page.endswith("first-steps.md"):
         exec(blocks(text_of(page), "python")[0], {})  # makes the phantom that the page works on
     tried = [words for words in commands(text_of(page)) if words[0] not in NOT_TRIED]
@@ -230,7 +228,7 @@ def test_commands_run_one_after_the_other(page, in_phantoms, monkeypatch, capsys
         assert set(Path().glob("*.nii.gz")) >= {Path("change.nii.gz"), Path("rest.nii.gz"), Path("thin.nii.gz")}
         assert report["consistency"]["residual_percent"] < 0.5
         printed = capsys.readouterr().out
-        assert "Slice profile: gaussian, 2.5 mm along z (as asked, gap 0.5 mm)." in printed
+        assert "Acquisition along z: Gaussian profile, 2.5 mm wide (as asked)." in printed
         (promised,) = blocks(text_of(page), "text")
         assert promised in printed
         bspline, tikhonov = (

@@ -7,13 +7,13 @@ import pytest
 from scipy import ndimage as ndi
 
 from medsr import catalog
-from medsr.degradation import Acquisition
-from medsr.downscaling import downscale
 from medsr.errors import InvalidValueError, ModelError, UnknownNameError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
-from medsr.inference.plan import make_plan
+from medsr.inference.planner import make_plan
 from medsr.options import UpscaleOptions
+from medsr.physics.downscaling import downscale
+from medsr.physics.sampling import Acquisition
 from medsr.training.recipe import Recipe
 from medsr.volume import Volume
 
@@ -117,7 +117,8 @@ def test_without_a_target_the_network_makes_its_own_factor_in_plane(bundle):
     start = volume.geometry.to_index(result.volume.geometry.origin_mm)
     np.testing.assert_allclose(start, (-0.375, -0.375, 0), atol=1e-9)
     assert result.report["factors_xyz"] == [4, 4, 1]
-    assert "in plane (x, y)" in result.report["target"] and "toy-x4" in result.report["target"]
+    (target,) = (one["text"] for one in result.report["decisions"] if one["kind"] == "target")
+    assert "in plane (x, y)" in target and "toy-x4" in target
 
 
 def test_without_a_target_a_3d_network_makes_its_own_factor_in_every_direction(bundle):
@@ -140,20 +141,21 @@ def test_an_interpolating_network_equals_pillow(bundle):
     ("options", "scale", "factors", "says"),
     [
         ({"scale": (4, 4, 1)}, 4, [4, 4, 1], "enlarges by 4 in plane (x, y)."),
-        ({"scale": (3, 3, 1)}, 4, [4, 4, 1], "by 4 in plane (x, y); the result is brought to the target grid."),
+        ({"scale": (3, 3, 1)}, 4, [4, 4, 1], "The result of toy-x4 is brought to the target grid."),
         ({"scale": (2, 2, 1)}, 2, [2, 2, 1], "enlarges by 2 in plane (x, y)."),
         ({"scale": (2, 2, 3)}, 4, [4, 2, 4], "enlarges by 4 in plane (x, z)"),
-        ({"scale": (2, 2, 3), "slice_axis": "z"}, 2, [2, 2, 3], "deconvolution enlarges by 3 across them (z)."),
-        ({"spacing": (0.5, 0.5, 2.0)}, 2, [2, 2, 1], "the result is brought to the target grid."),
-        ({"scale": (8, 8, 1)}, 4, [4, 4, 1], "the result is brought to the target grid."),
+        ({"scale": (2, 2, 3), "slice_axis": "z"}, 2, [2, 2, 3], "Deconvolution enlarges by 3 across the slices (z)."),
+        ({"spacing": (0.5, 0.5, 2.0)}, 2, [2, 2, 1], "The result of toy-x4 is brought to the target grid."),
+        ({"scale": (8, 8, 1)}, 4, [4, 4, 1], "The result of toy-x4 is brought to the target grid."),
     ],
 )
 def test_other_targets_take_the_smallest_factor_that_reaches(bundle, options, scale, factors, says):
     bundle(options={"scales": [2, 4]})
     plan = make_plan(volume_of(textured(), modality="MR"), UpscaleOptions(model="toy-x4", **options))
     assert plan.scale == scale
-    assert any(says in text for text in plan.decisions), plan.decisions
-    beyond = [text for text in plan.warnings if "4 at most; 8 is asked" in text]
+    told = " ".join(map(str, plan.decisions))
+    assert says in told
+    beyond = [each for each in plan.warnings if "4 at most; 8 is asked" in str(each)]
     assert len(beyond) == (options.get("scale") == (8, 8, 1))
     if options.get("scale") != (2, 2, 3) or "slice_axis" in options:
         assert [round(f, 6) for f in plan.target.factors_xyz] == factors
@@ -225,8 +227,8 @@ def test_every_registered_enlarger_is_tried():
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("architecture", [*TINY, "toy"])
 def test_tiled_equals_whole(architecture, dims):
-    from medsr.inference.engines import FixedFactor, TorchEngine, local_network
-    from medsr.inference.refine import enlarge_volume
+    from medsr.methods.engines import FixedFactor, TorchEngine, local_network
+    from medsr.methods.tiling import enlarge_volume
 
     torch.manual_seed(5)
     network = registry.build_network(architecture, dims, TINY.get(architecture, {"strength": 0.3})).eval()
@@ -261,9 +263,9 @@ def test_tiled_equals_whole(architecture, dims):
 
 def test_smaller_tiles_when_memory_runs_out(monkeypatch):
     from medsr.errors import ResourceError
-    from medsr.inference import refine
+    from medsr.methods import tiling
 
-    monkeypatch.setattr(refine, "SMALLEST_TILE", 16.0 * 300)
+    monkeypatch.setattr(tiling, "SMALLEST_TILE", 16.0 * 300)
     coarse = np.random.default_rng(1).random((50, 40), dtype=np.float32)
     refused = []
 
@@ -275,7 +277,7 @@ def test_smaller_tiles_when_memory_runs_out(monkeypatch):
 
     poor.device = "poor"
     arguments = {"spatial_dims": 2, "halo": 1, "tile_voxels": 1e9, "progress": lambda fraction: None}
-    result = refine.enlarge_volume(coarse, 4, poor, **arguments)
+    result = tiling.enlarge_volume(coarse, 4, poor, **arguments)
     assert refused
     np.testing.assert_array_equal(result, coarse.repeat(4, axis=0).repeat(4, axis=1))
 
@@ -284,12 +286,12 @@ def test_smaller_tiles_when_memory_runs_out(monkeypatch):
 
     hopeless.device = "poor"
     with pytest.raises(ResourceError, match="at all"):
-        refine.enlarge_volume(coarse, 4, hopeless, **arguments)
+        tiling.enlarge_volume(coarse, 4, hopeless, **arguments)
 
 
 def test_a_device_without_memory_hands_over_to_the_cpu_and_the_report_says_so(bundle, monkeypatch, caplog):
     from medsr.errors import ResourceError
-    from medsr.inference import network
+    from medsr.methods import networks
 
     bundle()
     asked = []
@@ -300,9 +302,9 @@ def test_a_device_without_memory_hands_over_to_the_cpu_and_the_report_says_so(bu
             raise ResourceError("no memory")
         return model
 
-    monkeypatch.setattr(network, "choose_device", lambda asked: "cuda:0")
-    monkeypatch.setattr(network, "free_bytes", lambda device: 1000)
-    monkeypatch.setattr(network, "local_network", poor)
+    monkeypatch.setattr(networks, "choose_device", lambda asked: "cuda:0")
+    monkeypatch.setattr(networks, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(networks, "local_network", poor)
     volume = volume_of(textured((2, 16, 12)), modality="MR")
     report = super_resolve(volume, UpscaleOptions(model="toy-x4")).report
     assert asked == ["cuda:0", "cpu", "cpu"]
@@ -395,7 +397,7 @@ def test_at_sixteen_hardly_a_value_is_determined(bundle):
 
 
 def test_the_energy_that_no_acquisition_sees_is_found():
-    from medsr.inference.undetermined import seen_energy
+    from medsr.inference.null_space import seen_energy
 
     acquisition = Acquisition.from_factors((24, 16, 12), (3, 2, 1))
     image = textured((24, 16, 12)).astype(np.float64)
@@ -404,7 +406,11 @@ def test_the_energy_that_no_acquisition_sees_is_found():
     seen = image - image.mean()
     for axis, matrix in enumerate(matrices):
         seen = np.moveaxis(np.tensordot(np.linalg.pinv(matrix) @ matrix, seen, (1, axis)), 0, axis)
-    found = seen_energy(image.astype(np.float32), acquisition)
+
+    def energy(fine):
+        return seen_energy(fine.astype(np.float32), acquisition.forward(fine.astype(np.float32)), acquisition)
+
+    found = energy(image)
     assert found.total == pytest.approx(((image - image.mean()) ** 2).sum(), rel=1e-5)
     assert found.seen == pytest.approx((seen**2).sum(), rel=1e-4)
     assert 0.3 < found.seen / found.total < 0.99
@@ -412,7 +418,7 @@ def test_the_energy_that_no_acquisition_sees_is_found():
     blind = np.random.default_rng(0).standard_normal(image.shape)
     for axis, matrix in enumerate(matrices[:1]):
         blind = blind - np.moveaxis(np.tensordot(np.linalg.pinv(matrix) @ matrix, blind, (1, axis)), 0, axis)
-    added = seen_energy((seen + 100 * blind).astype(np.float32), acquisition)
+    added = energy(seen + 100 * blind)
     assert added.seen == pytest.approx(found.seen, rel=1e-2)
     assert added.total - added.seen == pytest.approx(1e4 * (blind**2).sum(), rel=1e-2)
 
@@ -426,7 +432,7 @@ def test_models_that_were_trained_to_look_right_are_marked(bundle, family):
     assert ("may invent detail" in (folder / "docs" / "README.md").read_text()) is marked
     report = run(volume_of(textured(), modality="MR"), "toy-net").report
     assert report["perceptual"] is marked
-    assert any("perceptual: may invent detail" in text for text in report["warnings"]) is marked
+    assert any("perceptual: may invent detail" in each["text"] for each in report["warnings"]) is marked
 
 
 # ---------------------------------------------------------------- bundles elsewhere
@@ -464,7 +470,7 @@ def test_training_leaves_a_model(tmp_path):
 
 
 def test_weights_are_stored_in_half_and_run_in_full(bundle):
-    from medsr.inference.engines import load_network
+    from medsr.methods.engines import load_network
 
     folder = bundle(architecture="srresnet", options=TINY["srresnet"])
     stored = torch.load(folder / "models" / "model.pt", weights_only=True)

@@ -12,9 +12,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import fft
 from scipy import ndimage as ndi
 
-from medsr.degradation import Acquisition, Profile
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
 from medsr.evaluation import planes, plates, png
 from medsr.evaluation.charts import gain_chart
@@ -25,9 +25,13 @@ from medsr.evaluation.run import evaluate
 from medsr.evaluation.statistics import gain, means
 from medsr.evaluation.tables import from_json, to_csv, to_json, to_markdown
 from medsr.evaluation.yardsticks import ORACLE_SMOOTHNESS, tikhonov_oracle
+from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
 from medsr.jobs import Progress
 from medsr.metrics import psnr
+from medsr.options import StatedProfile
+from medsr.physics.profiles import Profile
+from medsr.physics.sampling import Acquisition
 from medsr.volume import Volume
 
 
@@ -88,23 +92,54 @@ def a_table():
 
 
 def test_named_cases_are_the_fields():
-    downscaled = {"bicubic2", "bicubic3", "bicubic4", "bicubic8", "bicubic16", "kspace2"}
-    assert set(CASES) == {"iso2", "z3", "z4", "z6gap", "z5box", "x3", "xy4"} | downscaled
+    slices = {"z3", "z4", "z6gap", "x3", "z5h", "z5box", "iso2", "xy4"}
+    encoded = {"k2", "kf2", "zk3", "xyk2"}
+    resized = {"bicubic2", "bicubic3", "bicubic4", "bicubic8", "bicubic16"}
+    assert set(CASES) == slices | encoded | resized
+    assert {name for name, case in CASES.items() if not case.is_measured} == resized
     assert CASES["bicubic16"].scale_xyz == (16, 16, 1)
-    assert CASES["kspace2"].scale_xyz == (2, 2, 2)
+    assert CASES["k2"].scale_xyz == CASES["kf2"].scale_xyz == (2, 2, 2)
+    assert CASES["xyk2"].scale_xyz == (2, 2, 1)
     assert CASES["z6gap"].scale_xyz == (1, 1, 6)
-    assert CASES["z6gap"].width == 5
-    assert CASES["z5box"].profile is Profile.BOX
+    assert CASES["zk3"].profiles_xyz[2] == Profile("kspace")
+    assert CASES["kf2"].profiles_xyz == (Profile("kspace", 1.0, 0.5),) * 3
+    assert CASES["z5box"].profiles_xyz[2] == Profile("box")
+    assert CASES["z5h"].profiles_xyz[2] == Profile("gaussian", 0.9)
     assert [CASES[name].slice_axis for name in ("iso2", "z4", "x3")] == ["z", "z", "x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "voxels"),
+    [("z6gap", 5), ("z5h", 4.5), ("z5box", 5), ("x3", 3), ("k2", None), ("zk3", None), ("bicubic4", None)],
+)
+def test_a_case_with_slices_has_their_thickness_and_no_other(name, voxels):
+    assert CASES[name].thickness == (None if voxels is None else pytest.approx(voxels))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("z4", "1 x 1 x 4, gaussian of 4 voxels along z"),
+        ("z6gap", "1 x 1 x 6, gaussian of 5 voxels along z"),
+        ("kf2", "2 x 2 x 2, kspace of 2 voxels, filtered over 50% of the band along xyz"),
+        ("bicubic3", "3 x 3 x 1, bicubic"),
+        ("scale=2,2,3;profile=kspace,kspace,box;noise=0.02",
+         "2 x 2 x 3, kspace of 2 voxels along xy, box of 3 voxels along z, 0.02 Rician noise"),
+    ],
+)  # fmt: skip
+def test_a_case_is_told_in_words(text, words):
+    assert parse_case(text).describe() == words
 
 
 def test_case_from_text():
     case = parse_case("scale=1,1,4; width=3 ;profile=box;noise=0.02")
     assert case.scale_xyz == (1, 1, 4)
-    assert case.width_xyz == (1, 1, 3)
-    assert case.profile is Profile.BOX
+    assert case.profiles_xyz == (Profile("box"), Profile("box"), Profile("box", 0.75))
     assert case.noise == 0.02
-    assert parse_case("scale=2").width_xyz == (2, 2, 2)
+    assert parse_case("scale=2").profiles_xyz == (Profile(),) * 3
+    mixed = parse_case("scale=2,2,4;profile=kspace,kspace,gaussian;width=2.5,2,3;taper=0.5")
+    assert mixed.profiles_xyz == (Profile("kspace", 1.25, 0.5), Profile("kspace", 1.0, 0.5), Profile("gaussian", 0.75))
+    assert parse_case("scale=16,16,1;profile=bicubic").profiles_xyz[0] == Profile("bicubic")
     assert parse_case("scale=2,2,1;name=in plane").name == "in plane"
     assert parse_case(" z4 ") is CASES["z4"]
 
@@ -117,14 +152,18 @@ def test_case_from_text():
         ("width=2", InvalidValueError, "needs a scale"),
         ("scale=1", InvalidValueError, "no axis coarser"),
         ("scale=1,1,9", InvalidValueError, "between 1 and 8"),
-        ("scale=1,4", InvalidValueError, "one number or three"),
+        ("scale=1,4", InvalidValueError, "one value or three"),
         ("scale=two", InvalidValueError, "takes numbers"),
         ("scale=2;width=0", InvalidValueError, "positive"),
         ("scale=2;noise=2", InvalidValueError, "fraction"),
-        ("scale=2;profile=sinc", InvalidValueError, "gaussian, box"),
-        ("scale=2;downscaling=bicubc", UnknownNameError, "Did you mean 'bicubic'"),
-        ("scale=1,1,17;downscaling=bicubic", InvalidValueError, "between 1 and 16"),
-        ("scale=1,1,2.5;downscaling=bicubic", InvalidValueError, "whole factors"),
+        ("scale=2;profile=sinc", UnknownNameError, "Available: bicubic, box, gaussian, kspace"),
+        ("scale=2;profile=bicubc", UnknownNameError, "Did you mean 'bicubic'"),
+        ("scale=2;profile=kspace,kspace", InvalidValueError, "one value or three"),
+        ("scale=2;profile=kspace;taper=2", InvalidValueError, "between 0 and 1"),
+        ("scale=2;taper=0.5", InvalidValueError, "kspace only"),
+        ("scale=2;downscaling=bicubic", UnknownNameError, "key of a case"),
+        ("scale=1,1,17;profile=bicubic", InvalidValueError, "between 1 and 16"),
+        ("scale=1,1,2.5;profile=bicubic", InvalidValueError, "whole factors"),
         ("scale=2;scale=3", InvalidValueError, "twice"),
     ],
 )
@@ -136,27 +175,47 @@ def test_case_that_makes_no_sense_is_refused(text, error, words):
 # --- degrading
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.downscaling])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.is_measured])
 def test_degrading_follows_the_profile(name):
     """Each coarse value, made again from the definition of the profile with plain loops over one line of voxels."""
     case, volume = CASES[name], a_volume()
     reference, measured, acquisition = degrade(volume, case)
     assert acquisition.coarse_shape == measured.array.shape
     lines = reference.array.astype(float)
-    for axis, (factor, width) in enumerate(zip(case.scale_xyz[::-1], case.width_xyz[::-1], strict=True)):
+    for axis, (factor, profile) in enumerate(zip(case.scale_xyz[::-1], case.profiles_xyz[::-1], strict=True)):
         if factor == 1:
+            continue
+        if profile.kind == "kspace":
+            lines = encoded(lines, axis, factor, profile.taper)
             continue
         z = np.arange(lines.shape[axis])
         weights = []
         for i in range(lines.shape[axis] // int(factor)):
             centre = i * factor + (factor - 1) / 2
-            if case.profile is Profile.BOX:
+            if profile.kind == "box":
                 w = np.where(abs(z - centre) < factor / 2, 1.0, 0.0)
             else:
-                w = np.exp(-4 * np.log(2) * ((z - centre) / width) ** 2)
+                w = np.exp(-4 * np.log(2) * ((z - centre) / (profile.width * factor)) ** 2)
             weights.append(w / w.sum())
         lines = np.moveaxis(np.tensordot(np.array(weights), lines, (1, axis)), 0, axis)
     np.testing.assert_allclose(measured.array, lines, rtol=1e-4)
+
+
+def encoded(lines, axis, factor, taper):
+    """Cut off the outer part of a cosine transform, filter what is left, and transform it back to fewer samples."""
+    spectrum = fft.dct(np.moveaxis(lines, axis, -1), norm="ortho")
+    kept = spectrum.shape[-1] // factor
+    outside = np.arange(kept) / kept - (1 - taper)
+    shape = np.where(outside > 0, 0.5 + 0.5 * np.cos(np.pi * outside / (taper or 1)), 1)
+    return np.moveaxis(fft.idct(spectrum[..., :kept] * shape, norm="ortho") / np.sqrt(factor), -1, axis)
+
+
+def test_an_axis_that_stays_as_it_is_is_not_blurred():
+    volume = a_volume()
+    wide = (Profile("gaussian", 2.0), Profile("box", 3.0), Profile("gaussian"))
+    np.testing.assert_array_equal(
+        degrade(volume, Case("wide", (1, 1, 3), wide))[1].array, degrade(volume, CASES["z3"])[1].array
+    )
 
 
 def test_faces_of_both_grids_coincide():
@@ -168,11 +227,12 @@ def test_faces_of_both_grids_coincide():
         np.testing.assert_allclose(measured.geometry.to_patient(corner), reference.geometry.to_patient(fine))
 
 
-def test_the_header_states_the_profile():
-    _, measured, _ = degrade(a_volume(), CASES["z6gap"])
-    assert measured.slice_thickness_mm == pytest.approx(5 * 1.1)
-    assert measured.slice_axis == "z"
-    assert degrade(a_volume(), CASES["x3"])[1].slice_thickness_mm == pytest.approx(3 * 0.9)
+def test_what_was_measured_comes_without_a_word_of_how():
+    known = Facts((Fact("encoding", "partition", "header", "z"), Fact("thickness_mm", 1.1, "header", "z")))
+    reference, measured, _ = degrade(a_volume(facts=known), CASES["z6gap"])
+    assert measured.facts == Facts()
+    assert reference.facts == known
+    assert measured.modality == "MR"
 
 
 def test_factors_that_are_no_whole_numbers_meet_the_grid_again():
@@ -239,13 +299,44 @@ def test_a_run_can_be_repeated():
 
 def test_models_are_told_the_profile_and_nothing_of_the_truth():
     enlarger = Enlarger()
-    evaluate({"a": a_volume()}, ["nearest"], ["z6gap", "x3", "z5box"], enlarge=enlarger)
-    gap, x3, box = enlarger.told
+    evaluate({"a": a_volume()}, ["nearest"], ["z6gap", "x3", "z5box", "k2", "bicubic2"], enlarge=enlarger)
+    gap, x3, box, encoded, resized = enlarger.told
     assert gap.scale == (1, 1, 6)
-    assert gap.slice_thickness == pytest.approx(5.5)
-    assert (gap.profile, gap.dtype, gap.modality, gap.model) == ("gaussian", "float32", "MR", "nearest")
-    assert x3.slice_thickness == pytest.approx(2.7)
-    assert box.profile == "box"
+    assert (gap.slice_axis, gap.slice_thickness) == ("z", pytest.approx(5.5))
+    assert (gap.profile, gap.dtype, gap.modality, gap.model) == ("auto", "float32", "MR", "nearest")
+    assert (x3.slice_axis, x3.slice_thickness) == ("x", pytest.approx(2.7))
+    # Headers state a thickness, not the shape of the profile, and nothing of what has no slices.
+    assert (box.profile, box.slice_thickness) == ("auto", pytest.approx(5.5))
+    for options in (encoded, resized):
+        assert (options.profile, options.slice_axis, options.slice_thickness) == ("auto", "auto", None)
+
+
+def test_models_can_be_told_every_profile():
+    enlarger = Enlarger()
+    cases = ["z6gap", "kf2", "scale=1,2,4;profile=gaussian,kspace,box;width=1,2.5,4", "bicubic2"]
+    table = evaluate({"a": a_volume()}, ["nearest"], cases, told="profile", enlarge=enlarger)
+    assert table.cases[0] == "z6gap told profile"
+    gap, filtered, mixed, resized = (options.profiles_xyz for options in enlarger.told)
+    # Spacing 0.9, 0.8, 1.1 mm; widths are those of the case in mm.
+    assert gap[2] == StatedProfile("gaussian", pytest.approx(5 * 1.1))
+    assert [stated.width_mm for stated in filtered] == pytest.approx([1.8, 1.6, 2.2])
+    assert [(stated.kind, stated.taper) for stated in filtered] == [("kspace", 0.5)] * 3
+    assert [(stated.kind, stated.width_mm) for stated in mixed[1:]] == [
+        ("kspace", pytest.approx(2.0)),
+        ("box", pytest.approx(4.4)),
+    ]
+    assert resized == (StatedProfile(),) * 3
+    assert all(options.slice_thickness is None for options in enlarger.told)
+
+
+def test_models_can_be_told_nothing():
+    enlarger = Enlarger()
+    table = evaluate({"a": a_volume()}, ["nearest"], ["z6gap", "k2"], told="nothing", enlarge=enlarger)
+    assert table.cases == ["z6gap told nothing", "k2 told nothing"]
+    for options in enlarger.told:
+        assert (options.profile, options.slice_axis, options.slice_thickness) == ("auto", "auto", None)
+    with pytest.raises(UnknownNameError, match="nothing, profile, thickness"):
+        evaluate({"a": a_volume()}, ["nearest"], ["z4"], told="all", enlarge=enlarger)
 
 
 @pytest.mark.parametrize("factor", [1.25, 1 / 1.25])
@@ -254,6 +345,8 @@ def test_the_width_can_be_misstated(factor):
     table = evaluate({"a": a_volume()}, ["nearest"], ["z4"], misstate=factor, enlarge=enlarger)
     assert enlarger.told[0].slice_thickness == pytest.approx(4.4 * factor)
     assert table.cases == [f"z4 width told x{factor:.3g}"]
+    evaluate({"a": a_volume()}, ["nearest"], ["z4"], misstate=factor, told="profile", enlarge=enlarger)
+    assert enlarger.told[1].profiles_xyz[2].width_mm == pytest.approx(4.4 * factor)
 
 
 def test_a_result_on_another_grid_is_an_error_not_a_figure():
@@ -622,5 +715,5 @@ def test_chart_without_anything_to_compare_is_empty():
 
 
 def test_cases_can_be_made_in_code():
-    case = Case("mine", (1, 1, 2), (1, 1, 2))
+    case = Case("mine", (1, 1, 2))
     assert evaluate({"a": a_volume()}, ["nearest"], [case], enlarge=Enlarger()).cases == ["mine"]

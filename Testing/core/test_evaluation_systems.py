@@ -1,7 +1,5 @@
 """What the evaluation needs for the published systems: their downscalings, colours, marks of caution, a distance."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
@@ -9,15 +7,15 @@ from scipy import ndimage as ndi
 from medsr import metrics, write_volume
 from medsr.catalog import PERCEPTUAL
 from medsr.cli.main import main
-from medsr.downscaling import downscale
 from medsr.evaluation.page import render_page
 from medsr.evaluation.plates import make_plate
-from medsr.evaluation.protocols import CASES, degrade, parse_case
+from medsr.evaluation.protocols import CASES, degrade
 from medsr.evaluation.rows import BICUBIC, METRICS, ORACLE, EvaluationTable, Row
 from medsr.evaluation.run import evaluate
 from medsr.evaluation.scoring import grey, score_image
 from medsr.evaluation.tables import from_json, means_table, to_csv, to_json, to_markdown
 from medsr.evaluation.yardsticks import ORACLE_SMOOTHNESS, bicubic
+from medsr.physics.downscaling import downscale
 from medsr.volume import Volume
 
 
@@ -51,26 +49,18 @@ class Stub:
 # --- downscalings
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.downscaling])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.is_measured])
 def test_a_downscaled_case_is_the_downscaling(name):
     case = CASES[name]
-    shape = (16, 32, 32) if case.scale_xyz[2] > 1 else (2, 48, 48)
-    volume = Volume.from_array(np.random.default_rng(0).random(shape, dtype=np.float32))
+    volume = Volume.from_array(np.random.default_rng(0).random((2, 48, 48), dtype=np.float32))
     reference, measured, acquisition = degrade(volume, case)
     factors = [round(f) for f in case.scale_xyz[::-1]]
-    expected = downscale(reference.array.astype(np.float64), case.downscaling, factors)
+    expected = downscale(reference.array.astype(np.float64), "bicubic", factors)
     np.testing.assert_allclose(measured.array, expected, atol=1e-6)
     np.testing.assert_allclose(acquisition.forward(reference.array), measured.array, atol=1e-5)
     # The faces of both grids coincide: the coarse voxel 0 lies in the middle of the fine voxels it stands for.
     centre = [(f - 1) / 2 for f in case.scale_xyz]
     np.testing.assert_allclose(measured.geometry.to_patient((0, 0, 0)), reference.geometry.to_patient(centre))
-
-
-def test_a_downscaling_is_told_in_words_and_numbers():
-    case = parse_case("scale=3,3,1;downscaling=area")
-    assert case.describe() == "3 x 3 x 1, area"
-    assert replace(case, noise=0.02).describe() == "3 x 3 x 1, area, 0.02 Rician noise"
-    assert parse_case("scale=3,3,1").downscaling == ""
 
 
 def test_the_oracle_knows_the_downscaling_and_not_the_profile():

@@ -14,6 +14,7 @@ import pytest
 
 import medsr
 from medsr.errors import CancelledError, InputError, InvalidValueError, OutputError, UnknownNameError
+from medsr.facts import Fact, Facts
 from medsr.files import upscale_file
 from medsr.jobs import ErrorEvent, JobSpec, Progress, ProgressEvent, ResultEvent, StageEvent, WarningEvent, parse_event
 from medsr.options import UpscaleOptions
@@ -79,6 +80,27 @@ def test_jobs_survive_json():
     for text in ("nonsense", "[]", '{"input": "a"}', '{"input": "a", "output": "b", "more": 1}'):
         with pytest.raises(InputError):
             JobSpec.from_json(text)
+
+
+def test_jobs_carry_what_is_known_beside_the_input():
+    known = Facts((Fact("thickness_mm", 4, "Slicer", "z"), Fact("modality", "CT", "Slicer")))
+    spec = JobSpec("a", "b", facts=known, warnings=("Uneven slices.",))
+    assert JobSpec.from_json(spec.to_json()) == spec
+    for wrong in ('{"facts": [1]}', '{"facts": [{"name": "modality"}]}', '{"warnings": 3}'):
+        with pytest.raises(InputError):
+            JobSpec.from_json('{"input": "a", "output": "b", ' + wrong[1:])
+
+
+def test_what_is_known_beside_the_input_counts_as_if_the_input_said_it(image_file):
+    """Intensities from 0 would be taken for MR, the spacing of 3 mm for the thickness."""
+    known = Facts((Fact("thickness_mm", 4, "Slicer", "z"), Fact("modality", "CT", "Slicer")))
+    events = []
+    report = upscale_file(job(image_file, facts=known, warnings=("Uneven.",)), Progress(events.append)).report
+    assert report["modality"] == "CT"
+    across = report["acquisition"][2]
+    assert (across["width_mm"], across["source"]) == (pytest.approx(0.9 * 4), "Slicer")
+    assert [told["text"] for told in report["warnings"]] == ["Uneven."]
+    assert [event.message for event in events if isinstance(event, WarningEvent)] == ["Uneven."]
 
 
 def test_progress_estimates_time_left_and_cancels():

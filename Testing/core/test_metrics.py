@@ -6,8 +6,8 @@ from scipy import ndimage as ndi
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from medsr import metrics
-from medsr.degradation import Acquisition
 from medsr.errors import InvalidValueError
+from medsr.physics.sampling import Acquisition
 
 
 @pytest.fixture(scope="module")

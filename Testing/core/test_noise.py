@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medsr.degradation import add_rician_noise
-from medsr.inference.noise import background_noise, noise_level, tissue_roughness
+from medsr.physics.noise import add_rician_noise
+from medsr.planning.noise import background_noise, noise_level, tissue_roughness
 
 
 def head(masked=True):

@@ -11,14 +11,15 @@ from scipy import ndimage as ndi
 import medsr
 from medsr import catalog
 from medsr.catalog import BUILT_IN, CatalogEntry, load_catalog
-from medsr.degradation import Acquisition
-from medsr.downscaling import downscale
 from medsr.errors import InputError, InvalidValueError, MissingDependencyError, ModelError, UnknownNameError
+from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
-from medsr.inference.plan import make_plan
+from medsr.inference.planner import make_plan
 from medsr.jobs import Progress, WarningEvent
 from medsr.options import UpscaleOptions
+from medsr.physics.downscaling import downscale
+from medsr.physics.sampling import Acquisition
 from medsr.volume import Volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -72,7 +73,9 @@ def centroid(volume, near):
 @pytest.mark.parametrize("scale", [(2, 2, 2), (1, 1, 3.7), (2, 1, 1)], ids=str)
 def test_blobs_stay_where_they_are_in_the_patient(model, scale):
     volume, blobs = blob_phantom(model=model)
-    result = super_resolve(volume, UpscaleOptions(scale=scale, model=model, device="cpu"))
+    # Told, since blobs have no detail from which a profile could be read.
+    options = UpscaleOptions(scale=scale, model=model, device="cpu", profile="gaussian")
+    result = super_resolve(volume, options)
     assert result.volume.geometry.size_xyz == tuple(
         int(n * f + 0.5) for n, f in zip(volume.geometry.size_xyz, scale, strict=True)
     )
@@ -105,8 +108,9 @@ def test_voxel_type_comes_back(dtype):
     floated = medsr.super_resolve(array, scale=2, model="tikhonov", dtype="float32").volume.array
     assert floated.dtype == np.float32
     if dtype != "float64":
-        limits = np.clip(floated, 0, None) if dtype.startswith("u") else floated
-        np.testing.assert_allclose(result.volume.array, np.rint(limits) if dtype[0] in "iu" else floated, atol=0.5)
+        whole = dtype[0] in "iu"
+        expected = np.clip(np.rint(floated), np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else floated
+        np.testing.assert_allclose(result.volume.array, expected, atol=0.5)
 
 
 def test_hounsfield_units_stay_hounsfield_units(model):
@@ -209,7 +213,8 @@ def test_colours_are_enlarged_one_by_one():
 
 def test_maps_show_what_was_changed():
     volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 3, 1.0]))
-    result = super_resolve(volume, UpscaleOptions(model="tikhonov"), maps=("difference", "residual"))
+    options = UpscaleOptions(model="tikhonov", slice_thickness=3.0)
+    result = super_resolve(volume, options, maps=("difference", "residual"))
     linear = super_resolve(volume, UpscaleOptions(model="linear"))
     np.testing.assert_allclose(result.maps["difference"].array, result.volume.array - linear.volume.array, atol=1e-2)
     acquisition = Acquisition.from_factors(result.volume.array.shape, (3, 1, 1))
@@ -219,14 +224,21 @@ def test_maps_show_what_was_changed():
 
 def test_slice_thickness_of_the_header_counts_and_can_be_overruled():
     volume = Volume.from_array(textured().astype(np.float32), np.diag([1, 1, 4, 1.0]))
-    stated = volume.replace(slice_thickness_mm=3.0)
-    plain = super_resolve(volume, UpscaleOptions(model="tikhonov"))
+    stated = volume.replace(facts=Facts((Fact("thickness_mm", 3.0, "header", "z"),)))
     header = super_resolve(stated, UpscaleOptions(model="tikhonov"))
     asked = super_resolve(volume, UpscaleOptions(model="tikhonov", slice_thickness=3.0))
-    assert plain.report["profile_widths_mm_xyz"][2] == 4.0
-    assert header.report["profile_widths_mm_xyz"][2] == 3.0
+    overruled = super_resolve(stated, UpscaleOptions(model="tikhonov", slice_thickness=4.0))
+
+    def along_z(result):
+        return {key: result.report["acquisition"][2][key] for key in ("axis", "profile", "width_mm", "source")}
+
+    assert along_z(header) == {"axis": "z", "profile": "gaussian", "width_mm": 3.0, "source": "header"}
+    assert along_z(asked) == {"axis": "z", "profile": "gaussian", "width_mm": 3.0, "source": "option"}
+    assert along_z(overruled) == {"axis": "z", "profile": "gaussian", "width_mm": 4.0, "source": "option"}
     np.testing.assert_array_equal(header.volume.array, asked.volume.array)
-    assert np.abs(header.volume.array - plain.volume.array).max() > 1
+    assert np.abs(header.volume.array - overruled.volume.array).max() > 1
+    # The result is no measurement: nothing is stated of it.
+    assert header.volume.facts == Facts()
 
 
 def test_a_fourier_encoded_volume_is_sharpened_only_when_it_is_known_as_such():
@@ -239,7 +251,9 @@ def test_a_fourier_encoded_volume_is_sharpened_only_when_it_is_known_as_such():
         return float(np.square(super_resolve(measured, UpscaleOptions(**options)).volume.array - fine).mean())
 
     decisions = make_plan(measured, UpscaleOptions(scale=2, profile="kspace")).decisions
-    assert any(text.startswith("Acquisition: Fourier-encoded") for text in decisions)
+    encoded = [str(each) for each in decisions if each.kind == "acquisition"]
+    assert len(encoded) == 3
+    assert all("Fourier-encoded, resolution 2 mm" in text and "as asked" in text for text in encoded)
     interpolated = error(model="bspline")
     assert error(model="tikhonov", profile="kspace") < 0.8 * interpolated
     for model in ("tikhonov", "auto"):
@@ -331,7 +345,8 @@ def a_network(monkeypatch):
 @pytest.fixture
 def without_torch(monkeypatch):
     """Torch cannot be found, and what an earlier test loaded of it is forgotten."""
-    monkeypatch.delitem(sys.modules, "medsr.inference.network", raising=False)
+    monkeypatch.delitem(sys.modules, "medsr.methods.networks", raising=False)
+    monkeypatch.delattr("medsr.methods.networks", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
 
 
@@ -346,7 +361,7 @@ def test_the_automatic_choice_without_torch_is_tikhonov_and_says_so(a_network, w
     events = []
     result = medsr.super_resolve(textured(), progress=Progress(events.append))
     assert result.report["model"] == "tikhonov"
-    assert "torch is not installed" in " ".join(result.report["decisions"])
+    assert "torch is not installed" in " ".join(each["text"] for each in result.report["decisions"])
     warnings = [event.message for event in events if isinstance(event, WarningEvent)]
     assert len(warnings) == 1 and "pip install 'medsr[network]'" in warnings[0]
     # Who asks for a plan alone may still install it.
@@ -354,10 +369,10 @@ def test_the_automatic_choice_without_torch_is_tikhonov_and_says_so(a_network, w
 
 
 def test_the_automatic_choice_with_torch_is_the_network(a_network, monkeypatch):
-    monkeypatch.setattr("medsr.inference.plan.find_spec", lambda name: object())
+    monkeypatch.setattr("medsr.methods.refiner.find_spec", lambda name: object())
     plan = make_plan(Volume.from_array(textured()), UpscaleOptions(), runnable=True)
     assert plan.entry.name == a_network
-    assert "torch" not in " ".join((*plan.decisions, *plan.warnings))
+    assert "torch" not in " ".join(map(str, (*plan.decisions, *plan.warnings)))
 
 
 def test_no_torch_is_no_matter_where_no_network_fits(a_network, without_torch):

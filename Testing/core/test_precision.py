@@ -12,12 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from medsr.degradation import Acquisition  # noqa: E402
-from medsr.inference import engines, refine  # noqa: E402
-from medsr.inference.refine import refine_volume  # noqa: E402
-from medsr.inference.tiles import Span, spans  # noqa: E402
+from medsr.methods import engines, tiling  # noqa: E402
+from medsr.methods.tiles import Span, spans  # noqa: E402
+from medsr.methods.tiling import refine_volume  # noqa: E402
 from medsr.models.profile_refiner import FOLD, ProfileRefiner  # noqa: E402
 from medsr.models.specialised_refiner import SpecialisedRefiner  # noqa: E402
+from medsr.physics.sampling import Acquisition  # noqa: E402
 
 BLOCKS = 2
 
@@ -124,7 +124,7 @@ def test_a_tile_that_starts_within_a_block_is_no_rounding(dims, monkeypatch):
         return [*found[:1], *(Span(s.inside, (s.outer[0] - 1, s.outer[1] - 1)) for s in found[1:-1]), *found[-1:]]
 
     tiled = Tiled(dims, seed=0)
-    monkeypatch.setattr(refine, "spans", misplaced)
+    monkeypatch.setattr(tiling, "spans", misplaced)
     assert tiled.difference().max() > tiled.allowed
 
 
@@ -134,7 +134,7 @@ def test_precision_follows_the_processor(native, monkeypatch):
 
     monkeypatch.setattr(engines, "multiplies_bfloat16", lambda: native)
     entry = find_model("slices-2d")
-    engine = engines.refining_engine(entry, engines.load_network(entry), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0], "cpu")
+    engine = engines.refining_engine(entry, engines.load_network(entry), [1.0] + [0.0] * 11, "cpu")
     types = {name.partition(".")[0]: parameter.dtype for name, parameter in engine._network.named_parameters()}
     # The first layer meets the image itself, of which bfloat16 cannot hold the small differences.
     reduced = torch.bfloat16 if native else torch.float32

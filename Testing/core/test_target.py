@@ -5,8 +5,8 @@ import pytest
 
 from medsr.errors import InvalidValueError, UnknownNameError
 from medsr.geometry import Geometry
-from medsr.inference.target import resolve_target
-from medsr.options import UpscaleOptions, parse_bytes, parse_triple
+from medsr.options import StatedProfile, UpscaleOptions, parse_bytes, parse_triple
+from medsr.planning.target import resolve_target
 
 THICK = Geometry((64, 60, 20), (1.0, 1.0, 4.0), (5.0, 6.0, 7.0))
 CUBIC = Geometry((30, 31, 32), (1.5, 1.5, 1.5))
@@ -49,6 +49,24 @@ def test_spacing_is_met_exactly_even_where_sizes_round():
     target = resolve_target(Geometry((33, 33, 11), (0.7, 0.7, 3.3)), UpscaleOptions(spacing=(0.7, 0.7, 1.0)))
     assert target.output.spacing_xyz_mm == (0.7, 0.7, 1.0)
     assert target.output.size_xyz == (33, 33, 36)
+
+
+@pytest.mark.parametrize("options", [{}, {"isotropic": True}, {"spacing": 0.71874964}])
+def test_spacings_that_differ_by_rounding_are_one_spacing(options):
+    # As a header held a field of view of 230 mm over 320 voxels.
+    source = Geometry((320, 320, 24), (0.71874964, 0.71875048, 4.0))
+    target = resolve_target(source, UpscaleOptions(**options))
+    assert target.factors_xyz[:2] == (1.0, 1.0)
+    assert target.factors_xyz[2] == pytest.approx(4.0 / 0.71874964)
+    assert target.output.spacing_xyz_mm[:2] == source.spacing_xyz_mm[:2]
+    assert target.output.size_xyz[:2] == (320, 320)
+    assert not target.needs_resampling
+
+
+def test_a_real_difference_of_spacings_is_no_rounding():
+    target = resolve_target(Geometry((320, 320, 24), (0.7, 0.71, 4.0)), UpscaleOptions())
+    assert target.factors_xyz[1] == pytest.approx(0.71 / 0.7)
+    assert target.output.spacing_xyz_mm == (0.7, 0.7, 0.7)
 
 
 def test_coarser_in_plane_works_finely_then_resamples():
@@ -108,6 +126,13 @@ def test_very_thick_slices_are_capped():
         {"slice_thickness": 0},
         {"memory": "lots"},
         {"device": "gpu"},
+        {"profile": "kspace,kspace"},
+        {"profile": "gaussian:0"},
+        {"profile": "gaussian:wide"},
+        {"profile": "gaussian:3:0.5"},
+        {"profile": "auto:3"},
+        {"profile": "kspace:1:1.5"},
+        {"profile": "kspace:1:0.5:2"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options):
@@ -118,8 +143,23 @@ def test_options_that_make_no_sense_are_refused(options):
 def test_wrong_choice_names_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'gaussian'"):
         UpscaleOptions(profile="gausian")
+    # What programs do to images is no way of measuring.
+    with pytest.raises(UnknownNameError, match="Available: auto, box, gaussian, kspace"):
+        UpscaleOptions(profile="kspace,kspace,bicubic")
     with pytest.raises(UnknownNameError, match="Did you mean 'spacing'"):
         UpscaleOptions.from_dict({"spacin": 1})
+
+
+def test_profiles_are_asked_for_together_or_for_each_axis():
+    assert UpscaleOptions().profiles_xyz == (StatedProfile("auto"),) * 3
+    assert UpscaleOptions(profile="kspace").profiles_xyz == (StatedProfile("kspace", None, 0.0),) * 3
+    assert UpscaleOptions(profile="box:2.5").profiles_xyz == (StatedProfile("box", 2.5),) * 3
+    assert UpscaleOptions(profile="kspace:1.1:0.5,auto, gaussian:3.2").profiles_xyz == (
+        StatedProfile("kspace", 1.1, 0.5),
+        StatedProfile(),
+        StatedProfile("gaussian", 3.2),
+    )
+    assert UpscaleOptions.from_dict({"profile": "kspace,kspace,auto"}).to_dict() == {"profile": "kspace,kspace,auto"}
 
 
 def test_options_survive_a_round_trip():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsr.errors import InvalidValueError, ResourceError
-from medsr.inference.tiles import best_tile, spans
+from medsr.methods.tiles import best_tile, spans
 
 
 @settings(max_examples=200, deadline=None)
@@ -66,11 +66,11 @@ def refiner(request):
     return network.eval()
 
 
-CONDITION = [1.0, 0.0, 0.0, 0.5, 0.1, 1.0, 0.0, 0.0, 0.0]
+CONDITION = [1.0, 0.0, 0.8, 0.4, 0.1, 0.0, 0.5, 0.1, 1.0, 0.5, 0.0, 1.0, *[0.0] * 6]
 
 
 def condition_for(network):
-    return torch.tensor((CONDITION)[: network.embed[0].in_features])
+    return torch.tensor(CONDITION[: network.embed[0].in_features])
 
 
 def test_specialised_network_gives_what_the_general_one_gives(refiner):
@@ -108,11 +108,11 @@ def test_stated_halo_is_true_and_not_wasteful(refiner):
 
 @pytest.mark.parametrize("factors", [(2.0, 2.0, 2.0), (3.7, 1.0, 1.0), (1.5, 2.5, 1.0)])
 def test_tiled_equals_whole(refiner, factors):
-    from medsr.degradation import Acquisition
-    from medsr.inference.engines import TorchEngine
-    from medsr.inference.refine import refine_volume
+    from medsr.methods.engines import TorchEngine
+    from medsr.methods.tiling import refine_volume
     from medsr.models.profile_refiner import FOLD
     from medsr.models.specialised_refiner import SpecialisedRefiner
+    from medsr.physics.sampling import Acquisition
 
     dims = refiner.spatial_dims
     shape = (61, 70, 75)[:dims]
@@ -139,11 +139,11 @@ def test_tiled_equals_whole(refiner, factors):
 
 
 def test_falls_back_to_smaller_tiles_when_memory_runs_out(refiner):
-    from medsr.degradation import Acquisition
-    from medsr.inference.engines import TorchEngine
-    from medsr.inference.refine import refine_volume
+    from medsr.methods.engines import TorchEngine
+    from medsr.methods.tiling import refine_volume
     from medsr.models.profile_refiner import FOLD
     from medsr.models.specialised_refiner import SpecialisedRefiner
+    from medsr.physics.sampling import Acquisition
 
     dims = refiner.spatial_dims
     shape = (100, 90, 80)[:dims] if dims == 3 else (1400, 900)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from medsr.errors import InputError, InvalidValueError, UnknownNameError
 from medsr.training.recipe import Recipe
 from medsr.training.sections import AcquisitionRecipe, OptimiserRecipe
-from medsr.training.volumes import load_volumes, read_data_list
+from medsr.training.volumes import fourier_shrink, load_volumes, read_data_list
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -136,6 +136,49 @@ def test_volumes_are_normalised_and_have_a_coarser_copy(data_list, tmp_path):
         assert float(volume.coarser.mean()) == pytest.approx(float(volume.array.mean()), abs=0.05)
 
 
+def test_only_slices_across_the_stated_axis_are_drawn(tmp_path):
+    from medsr.training.patches import random_crop
+
+    # The intensity tells the slice: 10, 20, ...
+    array = np.broadcast_to(10 * np.arange(1, 13, dtype=np.float32)[:, None, None], (12, 30, 40)).copy()
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(tmp_path / "thick.nii.gz"))
+    entry = {"file": "thick.nii.gz", "subject": "a"}
+    (thick,) = load_volumes(write_list(tmp_path, train=[{**entry, "across": "z"}]), tmp_path, "train", "MR", 1.5)
+    assert thick.across == 0
+    assert thick.coarser.shape == (12, 20, 27)
+    (fine,) = load_volumes(write_list(tmp_path, train=[entry]), tmp_path, "train", "MR", 1.5)
+    assert fine.across is None
+    assert fine.coarser.shape == (8, 20, 27)
+    rng = np.random.default_rng(0)
+    for volume, expected in ((thick, {True}), (fine, {True, False})):
+        crops = [random_crop(volume.array, (8, 8), rng, volume.across) for _ in range(40)]
+        assert {bool(np.ptp(crop) == 0) for crop in crops} == expected
+    for _ in range(5):
+        crop = random_crop(thick.array, (6, 8, 8), rng, thick.across)
+        assert np.ptp(crop, axis=(1, 2)).max() == 0 and np.ptp(crop) > 0
+
+
+@pytest.mark.parametrize(("name", "axis"), [("x", 2), ("y", 1), ("z", 0), ("w", None), ("xy", None), ("", None)])
+def test_an_axis_across_is_named_like_everywhere(tmp_path, name, axis):
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((9, 10, 11), np.float32)), str(tmp_path / "a.nii.gz"))
+    path = write_list(tmp_path, train=[{"file": "a.nii.gz", "subject": "a", "across": name}])
+    if axis is None:
+        with pytest.raises(InputError, match="across is one of x, y, z"):
+            load_volumes(path, tmp_path, "train", "MR", 1.5)
+    else:
+        assert load_volumes(path, tmp_path, "train", "MR", 1.5)[0].across == axis
+
+
+def test_a_coarser_copy_keeps_slow_waves_and_leaves_other_axes_alone():
+    y, x = np.indices((48, 30), dtype=np.float32)
+    slow = np.cos(2 * np.pi * 3 * y / 48) + x
+    shrunk = fourier_shrink(slow, [1.5, 1.0])
+    assert shrunk.shape == (32, 30)
+    np.testing.assert_allclose(shrunk, np.cos(2 * np.pi * 3 * np.arange(32) / 32)[:, None] + x[:32], atol=1e-4)
+    # What the copy cannot hold is gone.
+    assert np.abs(fourier_shrink(np.cos(2 * np.pi * 20 * y / 48), [1.5, 1.0])).max() < 1e-5
+
+
 # ---------------------------------------------------------------- examples
 
 
@@ -150,10 +193,117 @@ def test_the_most_enlarged_axis_comes_first():
             assert len(drawn.factors) == dims
             assert list(drawn.factors) == sorted(drawn.factors, reverse=True)
             assert drawn.factors[0] > 1
-            flat = [i for i, factor in enumerate(drawn.factors) if factor == 1]
-            assert all(drawn.widths[i] == drawn.stated_widths[i] == 1 for i in flat)
-            kinds.add((dims, len(flat)))
+            kinds.add((dims, sum(factor == 1 for factor in drawn.factors)))
     assert kinds == {(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)}
+
+
+def draws(dims=3, count=4000, **changes):
+    from medsr.training.patches import draw_acquisition
+
+    rng = np.random.default_rng(1)
+    return [draw_acquisition(AcquisitionRecipe(**changes), dims, rng) for _ in range(count)]
+
+
+def share(values):
+    return np.mean(list(values))
+
+
+@pytest.mark.parametrize("ct", [False, True])
+def test_an_axis_that_stays_as_it_is_is_neither_blurred_nor_told_of(ct):
+    from medsr.models.profile_refiner import PER_AXIS, acquisition_condition
+    from medsr.physics.sampling import Acquisition
+
+    changes = {"partitions": 0.0, "kspace": 0.0, "encoded_planes": 0.0} if ct else {}
+    for drawn in draws(count=600, **changes):
+        flat = {i for i, factor in enumerate(drawn.factors) if factor == 1}
+        true, stated = (Acquisition.from_factors((24,) * 3, drawn.factors, p) for p in (drawn.true, drawn.stated))
+        assert not flat & (set(true.active) | set(stated.active))
+        condition = np.reshape(acquisition_condition(stated.axes), (3, PER_AXIS))
+        assert {i for i in range(3) if not condition[i].any()} == flat
+
+
+def test_kinds_are_drawn_in_their_shares():
+    recipe, found = AcquisitionRecipe(), draws(encoded_planes=0.0)
+    single = [d for d in found if d.factors[0] > d.factors[1]]
+    several = [d for d in found if d.factors[0] == d.factors[1]]
+    slices = [d.true[0] for d in found if d.true[0].kind != "kspace"]
+    encoded = [d.true[0] for d in found if d.true[0].kind == "kspace"]
+    for seen, wanted in (
+        (share(d.true[0].kind == "kspace" for d in single), recipe.partitions),
+        (share(d.true[0].kind == "kspace" for d in several), recipe.kspace),
+        (share(profile.kind == "box" for profile in slices), recipe.box),
+        (share(profile.width == 1 for profile in slices), recipe.exact_width),
+        (share(profile.taper > 0 for profile in encoded), recipe.tapered),
+        (share(profile.width > 1 for profile in encoded), recipe.zero_filled),
+        (share(d.stated[0].assumed for d in found), recipe.unknown),
+        (share(d.noise > 0 for d in found), recipe.noise),
+    ):
+        assert seen == pytest.approx(wanted, abs=0.05)
+    low, high = recipe.relative_width
+    assert all(low <= profile.width <= high and profile.taper == 0 for profile in slices)
+    assert all(1 <= profile.width <= recipe.zero_filled_by for profile in encoded)
+    # Axes that are enlarged alike are sampled alike.
+    assert all(d.true[1] == d.true[0] for d in several)
+
+
+def test_planes_beside_thick_slices_are_encoded():
+    with_planes = [d for d in draws(single_axis=1.0, encoded_planes=0.3, partitions=0.1) if d.factors[1] > 1]
+    assert len(with_planes) / 4000 == pytest.approx(0.3, abs=0.03)
+    assert all(d.true[1].kind == d.true[2].kind == "kspace" and d.true[1] == d.true[2] for d in with_planes)
+    assert {d.true[0].kind for d in with_planes} == {"gaussian", "box", "kspace"}
+
+
+def test_what_is_stated_is_true_wrong_within_limits_or_assumed():
+    from medsr.training.patches import ASSUMED
+
+    by = AcquisitionRecipe().misstated_by
+    seen = set()
+    for drawn in draws(misstated=0.5):
+        for factor, true, stated in zip(drawn.factors, drawn.true, drawn.stated, strict=True):
+            assert not true.assumed
+            if stated.assumed:
+                assert stated in ASSUMED and factor > 1
+                seen.add("assumed")
+                continue
+            assert stated.kind == true.kind
+            # No header tells of a filter that is not there.
+            assert stated.taper in (0.0, true.taper)
+            seen.add(("taper told", true.taper > 0 and stated.taper > 0))
+            if true.kind == "kspace":
+                assert stated.width in (1.0, true.width)
+            else:
+                assert 1 / by <= stated.width / true.width <= by
+                seen.add(("width right", stated.width == true.width))
+    assert seen == {"assumed", *(("taper told", told) for told in (0, 1)), *(("width right", told) for told in (0, 1))}
+
+
+def test_without_errors_and_unknowns_the_truth_is_stated():
+    assert all(d.stated == d.true for d in draws(count=300, unknown=0.0, misstated=0.0, tapered=0.0))
+    assert all(d.stated[0].assumed for d in draws(count=50, unknown=1.0))
+
+
+def test_ct_has_no_encoded_axis_and_none_is_assumed():
+    found = draws(count=600, partitions=0.0, kspace=0.0, encoded_planes=0.0)
+    assert {profile.kind for d in found for profile in (*d.true, *d.stated)} == {"gaussian", "box"}
+
+
+def test_an_example_is_degraded_as_it_was_and_deconvolved_as_it_is_told():
+    from medsr.physics.profiles import Profile
+    from medsr.physics.sampling import Acquisition
+    from medsr.training.patches import deconvolve_degraded
+
+    fine = np.random.default_rng(0).random((24, 12, 12), np.float32)
+    true, stated = (
+        Acquisition.from_factors(fine.shape, (3, 1, 1), profile)
+        for profile in (Profile("kspace", 1.0, 0.5), Profile("gaussian", 0.6, assumed=True))
+    )
+    recipe, rng = AcquisitionRecipe(), np.random.default_rng(0)
+    clean = deconvolve_degraded(fine, true, stated, 0.0, recipe, rng)
+    assert clean.dtype == np.float32
+    np.testing.assert_allclose(clean, stated.tikhonov(true.forward(fine), recipe.smoothness), atol=1e-6)
+    assert np.abs(clean - true.tikhonov(true.forward(fine), recipe.smoothness)).max() > 0.01
+    noisy = deconvolve_degraded(fine, true, stated, 0.05, recipe, rng)
+    assert 0.01 < (noisy - clean).std() < 0.2
 
 
 def test_a_random_intensity_curve_keeps_zero_and_changes_the_rest():
@@ -181,7 +331,7 @@ def test_examples_depend_on_their_number_alone(tiny, data_list, tmp_path):
     examples = [first[i] for i in range(6)]
     for example in examples:
         assert example["input"].shape == example["target"].shape == (1, 16, 16, 16)
-        assert example["condition"].shape == (9,)
+        assert example["condition"].shape == (18,)
     later = DegradedPatches(tiny, volumes, 4, 2, seed=1)
     assert same(later[0], examples[4]) and same(later[1], examples[5])
     assert not same(examples[0], examples[1])
@@ -230,10 +380,12 @@ def distance(one, other):
     return max(float((one[key] - other[key]).abs().max()) for key in one)
 
 
-def test_a_resumed_training_equals_one_that_was_never_stopped(tiny, data_list, tmp_path, monkeypatch):
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_resumed_training_equals_one_that_was_never_stopped(tiny, data_list, tmp_path, monkeypatch, muon):
     from medsr.training.data import RefiningData
     from medsr.training.run import train
 
+    tiny = tiny.override([f"optimiser.muon={str(muon).lower()}"])
     whole = weights_of(train(tiny, data_list, tmp_path, tmp_path / "whole"))
     real = RefiningData.train_dataloader
 

@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from medsr.cli import train as train_verb
 from medsr.cli.main import main
-from medsr.downscaling import downscale
 from medsr.errors import InputError, InvalidValueError, ModelError, UnknownNameError
+from medsr.physics.downscaling import downscale
 from medsr.training.recipe import Recipe
 
 torch = pytest.importorskip("torch")
@@ -120,7 +120,7 @@ def test_large_photographs_are_shrunk(tmp_path, with_photo, monkeypatch):
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("kind", ["area", "bicubic"])
+@pytest.mark.parametrize("kind", ["box", "bicubic"])
 def test_the_coarse_patch_is_the_fine_one_downscaled(data_list, dims, kind):
     settings = [f"network.spatial_dims={dims}", f"enlarging.downscaling={kind}"]
     for item in (pairs(load(data_list, dims=dims), *settings)[i] for i in range(3)):
@@ -179,9 +179,9 @@ def test_a_recipe_that_cannot_train_is_refused(settings, error, words):
 
 
 def test_every_recipe_names_networks_that_exist():
-    from medsr.downscaling import DOWNSCALINGS
     from medsr.losses.adversarial import RELATIVISTIC
     from medsr.models.registry import ARCHITECTURES, DISCRIMINATORS, FEATURES
+    from medsr.physics.profiles import KINDS
 
     found = {name: Recipe.load(train_verb.find_recipe(name)) for name in train_verb.known_recipes()}
     systems = ["progressive-gan", "edsr-se-gan", "edsr-se-gan-x8", "edsr-se-gan-x16", "vdsr7-multiscale", "srgan"]
@@ -191,7 +191,7 @@ def test_every_recipe_names_networks_that_exist():
         assert one.name == name.removesuffix("-small")
         assert one.network.architecture in (FEATURES if one.family == "features" else ARCHITECTURES)
         assert one.losses.features in FEATURES and one.adversary.discriminator in DISCRIMINATORS
-        assert one.enlarging.downscaling in DOWNSCALINGS and one.losses.relativistic in RELATIVISTIC
+        assert one.enlarging.downscaling in KINDS and one.losses.relativistic in RELATIVISTIC
 
 
 def test_data_lists_keep_test_images_out():

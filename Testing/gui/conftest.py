@@ -106,6 +106,45 @@ def a_volume(make_volume):
 
 
 @pytest.fixture
+def make_dicom_volume(make_volume, monkeypatch):
+    """Make a volume whose instance is in the DICOM database with these elements, texts by keyword."""
+    import types
+
+    import slicer
+
+    from medsr.io import database_tags
+
+    texts = {}
+    database = types.SimpleNamespace(
+        fileForInstance=lambda uid: "", instanceValue=lambda uid, tag: texts.get((uid, tag), "")
+    )
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+
+    def make(name="Series", *arguments, **elements):
+        node = make_volume(name, *arguments)
+        node.SetAttribute("DICOM.instanceUIDs", name)
+        texts.update({(name, database_tags()[keyword]): text for keyword, text in elements.items()})
+        return node
+
+    return make
+
+
+@pytest.fixture
+def plans(module, monkeypatch):
+    """Counts the plans that this process makes."""
+    from medsr.inference import planner
+
+    made, make_plan = [], planner.make_plan
+
+    def counted(*arguments, **options):
+        made.append(make_plan(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(planner, "make_plan", counted)
+    return made
+
+
+@pytest.fixture
 def make_segmentation(module):
     """Make a segmentation that was drawn on a volume: of masks ``(z, y, x)`` by segment name, else of one box."""
     import slicer

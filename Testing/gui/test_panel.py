@@ -270,6 +270,119 @@ def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, a_volume, 
     assert "memory" in ui.previewWarningLabel.text
 
 
+MR_2D = {
+    "Modality": "MR", "MRAcquisitionType": "2D", "SliceThickness": "3.2", "InPlanePhaseEncodingDirection": "ROW",
+    "Rows": "20", "Columns": "24", "PixelSpacing": "0.9\\0.9",
+}  # fmt: skip
+
+
+def test_one_line_says_how_the_volume_was_acquired(ui, parameters, make_dicom_volume, settle):
+    parameters.inputVolume = make_dicom_volume("Head", **MR_2D, AcquisitionMatrix="0\\20\\24\\0")
+    settle()
+    known = "(from the header)"
+    plane = f"in plane: Fourier-encoded, 0.9 mm {known}"
+    assert ui.acquisitionLabel.text == f"z: Gaussian profile, 3.2 mm {known}; {plane}"
+    assert not ui.inputWarningLabel.text
+    # What a person says stands above the header, and is said of the slices alone.
+    ui.thicknessSpinBox.setValue(2.5)
+    settle()
+    assert ui.acquisitionLabel.text == f"z: Gaussian profile, 2.5 mm (as chosen); {plane}"
+    parameters.profile = "box"
+    settle()
+    assert ui.acquisitionLabel.text == f"z: box profile, 2.5 mm (as chosen); {plane}"
+    parameters.profile = "kspace"
+    settle()
+    assert ui.acquisitionLabel.text.startswith("z: Fourier-encoded, 3 mm (as chosen); in plane: Fourier-encoded")
+
+
+def test_what_nobody_stated_is_marked_as_assumed(ui, a_volume, settle):
+    settle()
+    # Ten slices are too few to see anything in them, and the plane is looked at.
+    slices, plane = ui.acquisitionLabel.text.split("; ")
+    assert slices == "z: Gaussian profile, 1.8 mm (assumed)"
+    assert plane.startswith("in plane: ")
+    assert "read from the voxels" in plane
+
+
+def test_a_slice_profile_is_said_of_every_axis_where_none_is_across_the_slices(ui, parameters, make_volume, settle):
+    parameters.inputVolume = make_volume("Cube", (10, 10, 10), (1, 1, 1))
+    parameters.profile, parameters.target = "box", "x2"
+    settle()
+    assert ui.acquisitionLabel.text == "every axis: box profile, 1 mm (as chosen)"
+
+
+def test_slices_lie_across_k_whatever_the_spacing_says(ui, parameters, make_dicom_volume, make_volume, settle):
+    parameters.target = "x2-in-plane"
+    for volume, size in (
+        (make_volume("File", (10, 20, 24), (3, 1, 1)), "24 x 40 x 20"),
+        (make_dicom_volume("Series", (10, 20, 24), (3, 1, 1), Modality="MR", SliceThickness="1"), "48 x 40 x 10"),
+    ):
+        parameters.inputVolume = volume
+        settle()
+        assert size in ui.previewLabel.text
+
+
+def test_the_line_goes_where_there_is_no_plan(ui, parameters, a_volume, settle):
+    settle()
+    assert ui.acquisitionLabel.isVisibleTo(ui.targetSection)
+    parameters.target = "reference"
+    settle()
+    assert not ui.acquisitionLabel.text
+    assert not ui.acquisitionLabel.isVisibleTo(ui.targetSection)
+
+
+def test_what_the_scanner_interpolated_is_told_once(ui, parameters, make_dicom_volume, settle):
+    """12 x 10 steps for 24 x 20 pixels: filled up with zeros."""
+    parameters.inputVolume = make_dicom_volume("Filled", **MR_2D, AcquisitionMatrix="0\\10\\12\\0")
+    parameters.target = "x2"
+    settle()
+    assert "already interpolated this series: pixels of 0.9 mm, acquired at 1.8 mm" in ui.inputWarningLabel.text
+    assert "in plane: Fourier-encoded, 1.8 mm (from the header)" in ui.acquisitionLabel.text
+    assert not ui.previewWarningLabel.text
+
+
+def test_an_implausible_thickness_is_told(ui, parameters, make_dicom_volume, settle):
+    parameters.inputVolume = make_dicom_volume("Odd", **{**MR_2D, "SliceThickness": "30"})
+    settle()
+    assert "30 mm along z is implausible" in ui.previewWarningLabel.text
+
+
+def test_the_header_is_not_written_into_the_choices(ui, parameters, make_dicom_volume, settle):
+    first = make_dicom_volume("First", **MR_2D)
+    parameters.inputVolume = first
+    settle()
+    assert parameters.sliceThickness == 0
+    assert ui.thicknessSpinBox.text == "From header"
+    # What a person says of one volume is not said of the next one.
+    ui.thicknessSpinBox.setValue(2.5)
+    parameters.inputVolume = make_dicom_volume("Second", **MR_2D)
+    settle()
+    assert parameters.sliceThickness == 0
+
+
+def test_a_thickness_is_restored_with_the_scene(module, parameters, a_volume, settle, tmp_path):
+    parameters.inputVolume, parameters.sliceThickness = a_volume, 2.5
+    settle()
+    a_volume.AddDefaultStorageNode(str(tmp_path / "head.nrrd"))
+    a_volume.GetStorageNode().WriteData(a_volume)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.Import()
+    module.widget.exit()
+    module.widget.enter()
+    settle()
+    assert module.widget._parameterNode.sliceThickness == 2.5
+
+
+def test_profiles_are_those_of_the_library(ui):
+    from medsr.physics.profiles import KINDS, MEASURED
+
+    shown = [ui.profileCombo.itemText(row) for row in range(ui.profileCombo.count)]
+    assert shown == ["Automatic profile", *(KINDS[name].title for name in MEASURED)]
+
+
 def test_models_are_described_with_limits_and_licence(ui, parameters, a_volume, settle):
     parameters.model = "lanczos"
     settle()
@@ -278,6 +391,15 @@ def test_models_are_described_with_limits_and_licence(ui, parameters, a_volume, 
     parameters.model = "auto"
     settle()
     assert ui.modelInfoLabel.text.startswith("Now: ")
+
+
+def test_why_no_network_does_it_is_said_with_the_model(ui, parameters, a_volume, settle):
+    parameters.target = "spacing"
+    parameters.spacingX = parameters.spacingY = 0.9 / 7
+    parameters.spacingZ = 3 / 7
+    settle()
+    assert ui.modelInfoLabel.text.startswith("Now: tikhonov")
+    assert "beyond what mr-3d learned" in ui.modelInfoLabel.text
 
 
 def test_without_a_volume_nothing_can_be_started(ui, settle):
@@ -330,7 +452,7 @@ def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a
         raise ModelError("The bundle has unreadable metadata.")
 
     monkeypatch.setattr(catalog, "load_catalog", damaged)
-    monkeypatch.setattr("medsr.inference.plan.load_catalog", damaged)
+    monkeypatch.setattr("medsr.methods.refiner.load_catalog", damaged)
     module.build()
     settle()
     ui = module.widget.ui

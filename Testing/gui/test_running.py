@@ -148,17 +148,48 @@ def test_another_python_is_taken_from_the_environment(module, ui, a_volume, sett
     assert used.exists()
 
 
-def test_packages_are_asked_for_once_and_declining_changes_nothing(module, ui, a_volume, settle, monkeypatch):
-    from MedSRLib import SuperResolver
+def without_torch(module, monkeypatch):
+    """As in a Slicer in which nothing was installed; returns the questions that are asked, to which no is said."""
+    from MedSRLib import InstallLogic
 
-    install = module.widget.logic.installLogic
-    asked = []
-    entry = type("Entry", (), {"needs_torch": True, "name": "some-network"})()
-    monkeypatch.setattr(SuperResolver, "modelOf", lambda volume, options: entry)
-    monkeypatch.setattr(install, "missing", lambda: ["torch>=2.8"])
+    install, asked = module.widget.logic.installLogic, []
+    monkeypatch.setattr(InstallLogic, "_isMet", lambda requirement: not requirement.startswith("torch"))
     monkeypatch.setattr(install, "_isTesting", lambda: False)
     monkeypatch.setattr(install, "_ask", lambda text: bool(asked.append(text)))
+    return asked
+
+
+def test_nothing_is_asked_for_where_no_network_does_the_work(module, ui, parameters, make_volume, settle, monkeypatch):
+    """Seven times along every axis is beyond the networks, so that "automatic" means Tikhonov."""
+    asked = without_torch(module, monkeypatch)
+    parameters.inputVolume = make_volume("Small", (8, 9, 10))
+    parameters.model, parameters.target = "auto", "spacing"
+    parameters.spacingX = parameters.spacingY = 0.9 / 7
+    parameters.spacingZ = 3 / 7
     settle()
+    assert "install" not in ui.modelInfoLabel.text
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert asked == []
+    assert module.widget.panel.job.output.GetAttribute("MedSR.model") == "tikhonov"
+
+
+def test_preview_and_click_share_one_plan(module, ui, parameters, make_volume, plans, settle):
+    parameters.inputVolume = make_volume("Other")
+    settle()
+    assert len(plans) == 1
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    settle()
+    assert "Done" in ui.statusLabel.text
+    assert len(plans) == 1
+
+
+def test_packages_are_asked_for_once_and_declining_changes_nothing(module, ui, a_volume, settle, monkeypatch):
+    asked = without_torch(module, monkeypatch)
+    module.widget._parameterNode.model = "auto"
+    settle()
+    assert "The first run asks to install torch>=2.8." in ui.modelInfoLabel.text
     ui.applyButton.click()
     assert len(asked) == 1
     assert "200 MB" in asked[0]
@@ -277,7 +308,11 @@ def test_side_by_side_fade_difference_and_report(module, ui, parameters, a_volum
 
     page = module.widget.panel.resultView.dialog.findChild(qt.QTextBrowser, "reportPage")
     text = page.toPlainText()
-    for part in ("tikhonov", "Deviation from the measured data", "%", "voxels", "medsr", "Not a medical device"):
+    for part in (
+        "tikhonov", "Deviation from the measured data", "%", "voxels", "medsr", "Not a medical device",
+        "Method: tikhonov, as chosen.", "z: Gaussian profile, 1.8 mm (assumed)",
+        "isotropic at the finest spacing, 0.9 mm",
+    ):  # fmt: skip
         assert part in text
     module.widget.panel.resultView.close()
 
@@ -321,10 +356,15 @@ def test_the_modules_own_self_test(module):
 
 def test_a_network_is_never_installed_by_tests(module, ui, parameters, a_volume, settle, monkeypatch):
     from MedSRLib.Errors import InstallError
+    from MedSRLib.ScenePlan import optionsOf
 
-    entry = type("Entry", (), {"needs_torch": True, "name": "some-network"})()
-    monkeypatch.setattr(module.widget.logic.installLogic, "missing", lambda: ["torch>=2.8"])
+    asked = without_torch(module, monkeypatch)
+    monkeypatch.setattr(module.widget.logic.installLogic, "_isTesting", lambda: True)
+    planner = module.widget.logic.resolver.planner
+    plan = planner.plan(a_volume, optionsOf({"model": "mr-3d", "modality": "MR"})).plan
     with pytest.raises(InstallError, match="torch"):
-        module.widget.logic._installIfNeeded(entry)
+        module.widget.logic._installIfNeeded(plan)
+    assert asked == []
+    module.widget.logic._installIfNeeded(planner.plan(a_volume, optionsOf({"model": "tikhonov"})).plan)
     monkeypatch.setenv("MEDSR_PYTHON", "/some/python")
-    module.widget.logic._installIfNeeded(entry)
+    module.widget.logic._installIfNeeded(plan)

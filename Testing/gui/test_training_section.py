@@ -299,7 +299,7 @@ def test_a_wrong_interpreter_is_told_and_can_be_mended(ui, parameters, training,
 def test_packages_are_asked_for_by_recipes_with_a_network_only(module, ui, parameters, training, ready, monkeypatch):
     install = module.widget.logic.installLogic
     asked = []
-    monkeypatch.setattr(install, "missing", lambda: ["torch>=2.8"])
+    monkeypatch.setattr(install, "missing", lambda packages=None: ["torch>=2.8"])
     monkeypatch.setattr(install, "_isTesting", lambda: False)
     monkeypatch.setattr(install, "_ask", lambda text: bool(asked.append(text)))
     parameters.trainingRecipe = "sr-x2"

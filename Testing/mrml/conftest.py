@@ -107,6 +107,53 @@ def make_volume(name="Head", shape_zyx=(10, 20, 24), spacing=(0.9, 1.1, 3.0), dt
     return node
 
 
+class FakeDatabase:
+    """Slicer's DICOM database: the file of an instance, and the texts that it keeps beside."""
+
+    def __init__(self):
+        self.files, self.texts = {}, {}
+
+    def fileForInstance(self, uid):
+        return self.files.get(uid, "")
+
+    def instanceValue(self, uid, tag):
+        return self.texts.get((uid, tag), "")
+
+
+@pytest.fixture
+def database(monkeypatch):
+    """The database that a scene's volumes were loaded from."""
+    made = FakeDatabase()
+    monkeypatch.setattr(slicer, "dicomDatabase", made, raising=False)
+    return made
+
+
+def write_slice(path, node, modality="MR", **elements):
+    """The first slice of a node as a DICOM file, with some elements of its header set."""
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+
+    columns, rows, _ = node.GetImageData().GetDimensions()
+    affine = np.diag([-1.0, -1, 1, 1]) @ affine_of(node)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset.SeriesInstanceUID, dataset.Modality, dataset.Manufacturer = pydicom.uid.generate_uid(), modality, "ACME"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = rows, columns, 1
+    dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.PixelSpacing = [f"{spacing[1]:.10g}", f"{spacing[0]:.10g}"]
+    dataset.ImagePositionPatient = [f"{v:.10g}" for v in affine[:3, 3]]
+    dataset.ImageOrientationPatient = [f"{v:.10g}" for v in (affine[:3, :2] / spacing[:2]).T.ravel()]
+    dataset.PixelData = bytes(2 * rows * columns)
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path, enforce_file_format=True)
+
+
 def make_segmentation(volume, name="Segmentation", affine=None, **masks):
     """A segmentation of bool arrays ``(z, y, x)`` by segment name, on the grid of a volume or on another one."""
     from vtk.util.numpy_support import numpy_to_vtk
@@ -194,7 +241,8 @@ def helpers():
     import types
 
     return types.SimpleNamespace(
-        make_volume=make_volume, make_segmentation=make_segmentation, box=box, oblique=oblique, affine_of=affine_of,
+        make_volume=make_volume, make_segmentation=make_segmentation, write_slice=write_slice, box=box,
+        oblique=oblique, affine_of=affine_of,
         descendants_of=descendants_of,
         is_alive=is_alive, poll_until=poll_until, node_names=node_names, ManualPump=ManualPump, environ=os.environ,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import slicer
@@ -68,49 +70,113 @@ def test_sheared_grids_are_refused_with_a_reason(scene, a_volume, helpers):
         volumeOf(a_volume)
 
 
-def test_modality_and_thickness_come_from_what_dicom_left_in_the_scene(scene, a_volume):
-    from MedSRLib.SceneIO import headerOf
+@pytest.fixture
+def a_ct(scene, helpers):
+    """Slices of 0.98 x 0.98 mm that lie closer than the pixels, as many reconstructions have them."""
+    node = helpers.make_volume("Chest", (16, 20, 24), affine=np.diag([-0.98, -0.98, 0.625, 1]))
+    slicer.util.arrayFromVolume(node)[:] -= 900
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    return node
 
-    assert "modality" not in headerOf(a_volume)
+
+def acquired(facts):
+    """What is said of each axis: encoding, thickness and the distance at which it was sampled."""
+    return {
+        axis: (facts.value("encoding", axis), facts.number("thickness_mm", axis), facts.number("resolution_mm", axis))
+        for axis in "xyz"
+    }
+
+
+THIN_CT = {"x": ("detector", None, None), "y": ("detector", None, None), "z": ("slice", 1.25, None)}
+
+
+def test_facts_come_from_the_file_behind_the_volume_and_the_thickness_belongs_to_k(a_ct, database, helpers, tmp_path):
+    from MedSRLib.SceneIO import factsOf, volumeOf
+
+    helpers.write_slice(tmp_path / "1.dcm", a_ct, "CT", SliceThickness=1.25, ScanOptions="HELIX", ConvolutionKernel="B")
+    database.files["1.2.3"] = str(tmp_path / "1.dcm")
+    database.texts["1.2.3", "0018,0050"] = "9"
+    facts = factsOf(a_ct)
+    assert acquired(facts) == THIN_CT
+    assert (facts.value("scan"), facts.value("kernel"), facts.value("modality")) == ("helical", "B", "CT")
+    assert {fact.source for fact in facts} == {"Slicer"}
+    volume = volumeOf(a_ct)
+    assert (volume.facts, volume.modality) == (facts, "CT")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no DICOM" * 50])
+def test_without_the_file_the_database_says_what_it_kept(a_ct, database, tmp_path, content):
+    from MedSRLib.SceneIO import factsOf
+
+    database.files["1.2.3"] = str(tmp_path / "1.dcm")
+    if content is not None:
+        (tmp_path / "1.dcm").write_bytes(content)
+    database.texts["1.2.3", "0018,0050"], database.texts["1.2.3", "0008,0060"] = "1.25", "CT"
+    assert acquired(factsOf(a_ct)) == THIN_CT
+    assert factsOf(a_ct).slice_axis == "z"
+
+
+def test_without_a_database_attributes_of_the_node_count(a_ct, scene):
+    from MedSRLib.SceneIO import factsOf
+
+    assert factsOf(a_ct).all == ()
+    a_ct.SetAttribute("DICOM.SliceThickness", "1.25")
+    assert acquired(factsOf(a_ct)) == {**dict.fromkeys("xy", (None, None, None)), "z": (None, 1.25, None)}
+    a_ct.SetAttribute("DICOM.Modality", "CT")
+    assert acquired(factsOf(a_ct)) == THIN_CT
+
+
+def test_a_header_that_was_corrected_is_read_again(a_ct, database, helpers, tmp_path):
+    from MedSRLib.SceneIO import factsOf
+
+    database.files["1.2.3"] = str(tmp_path / "1.dcm")
+    for time, thickness in enumerate((1.25, 2.5), start=1):
+        helpers.write_slice(tmp_path / "1.dcm", a_ct, "CT", SliceThickness=thickness)
+        os.utime(tmp_path / "1.dcm", (time, time))
+        assert factsOf(a_ct).number("thickness_mm", "z") == thickness
+
+
+def test_what_the_scanner_interpolated_is_a_fact_and_a_warning(scene, a_volume, database, helpers, tmp_path):
+    from MedSRLib.SceneIO import volumeOf
+
+    a_volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    database.files["1.2.3"] = str(tmp_path / "1.dcm")
+    matrix = {"InPlanePhaseEncodingDirection": "COL", "AcquisitionMatrix": [12, 0, 0, 10], "MRAcquisitionType": "2D"}
+    helpers.write_slice(tmp_path / "1.dcm", a_volume, SliceThickness=3.2, **matrix)
+    volume = volumeOf(a_volume)
+    assert acquired(volume.facts) == {
+        "x": ("frequency", None, pytest.approx(1.8)),
+        "y": ("phase", None, pytest.approx(2.2)),
+        "z": ("slice", 3.2, None),
+    }
+    assert "already interpolated" in volume.warnings[0]
+
+
+def test_modality_comes_from_the_data_tree_and_says_nothing_of_the_axes(scene, a_volume):
+    from MedSRLib.SceneIO import factsOf, modalityOf, volumeOf
+
+    assert modalityOf(a_volume) is None
+    assert factsOf(a_volume).all == ()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.CreateItem(hierarchy.GetSceneItemID(), a_volume)
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "MR")
-    assert headerOf(a_volume)["modality"] == "MR"
-
-    class Database:
-        def instanceValue(self, uid, tag):
-            return "4.5" if (uid, tag) == ("1.2.3", "0018,0050") else ""
-
-    a_volume.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
-    slicer.dicomDatabase = Database()
-    try:
-        assert headerOf(a_volume)["sliceThickness"] == 4.5
-    finally:
-        del slicer.dicomDatabase
+    assert volumeOf(a_volume).modality == "MR"
+    assert [(fact.name, fact.axis, fact.source) for fact in factsOf(a_volume)] == [("modality", None, "Slicer")]
 
 
 def test_hounsfield_units_mean_ct(scene, a_volume):
-    from MedSRLib.SceneIO import headerOf
+    from MedSRLib.SceneIO import volumeOf
 
     units = slicer.vtkCodedEntry()
     units.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
     a_volume.SetVoxelValueUnits(units)
-    assert headerOf(a_volume)["modality"] == "CT"
+    assert volumeOf(a_volume).modality == "CT"
 
 
 def test_non_linear_transform_is_told(scene, a_volume):
-    from MedSRLib.SceneIO import headerOf
+    from MedSRLib.SceneIO import volumeOf
 
     grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    assert volumeOf(a_volume).warnings == ()
     a_volume.SetAndObserveTransformNodeID(grid.GetID())
-    assert "non-linear" in headerOf(a_volume)["warnings"][0]
-
-
-@pytest.mark.parametrize(
-    ("spacing", "axis"),
-    [((1, 1, 5), 2), ((1, 5, 1), 1), ((4, 1, 1), 0), ((1, 1, 1), 2), ((0.78, 0.78, 0.4), 2), ((1.3, 0.9, 0.6), 0)],
-)
-def test_slice_axis_is_the_one_that_differs(scene, spacing, axis):
-    from MedSRLib.Preview import sliceAxis
-
-    assert sliceAxis(spacing) == axis
+    assert "non-linear" in volumeOf(a_volume).warnings[0]

@@ -144,6 +144,26 @@ def test_torch_comes_from_the_pytorch_extension_where_it_is(monkeypatch):
     assert calls == [(False, ">=2.8")]
 
 
+def test_only_what_is_needed_is_asked_for_in_the_version_of_the_file(make):
+    logic, _, _ = make("torch>=99\n" + MISSING)
+    assert logic.missing(()) == []
+    assert logic.missing(("torch",)) == ["torch>=99"]
+    assert logic.missing(("another-package-of-medsr",)) == ["another-package-of-medsr"]
+    logic.ensure("tikhonov", ())
+    with pytest.raises(InstallError, match=r"torch>=99\."):
+        make("torch>=99\n" + MISSING, answer=False)[0].ensure("net", ("torch",))
+
+
+def test_the_file_knows_the_version_of_all_that_a_method_needs():
+    from medsr.methods.table import METHODS
+
+    logic = install.InstallLogic(MODULE / "Resources" / "requirements.txt", lambda text: False)
+    needed = {package for method in METHODS for package in method.packages}
+    lines = (MODULE / "Resources" / "requirements.txt").read_text().split()
+    assert needed == {install._nameOf(line) for line in lines}
+    assert set(logic.missing(sorted(needed))) <= set(lines)
+
+
 def test_the_modules_requirements_are_readable():
     logic = install.InstallLogic(MODULE / "Resources" / "requirements.txt", lambda text: False)
     assert isinstance(logic.missing(), list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.augmentation.recipes import Degradation
-from medsr.degradation import Acquisition, AxisSampling, add_rician_noise
+from medsr.facts import AXES, Fact, Facts
 from medsr.geometry import Geometry
-from medsr.inference.target import ANISOTROPIC_RATIO
+from medsr.physics.noise import add_rician_noise
+from medsr.physics.profiles import Profile
+from medsr.physics.sampling import Acquisition, AxisSampling
+from medsr.planning.evidence import ANISOTROPIC_RATIO
 from medsr.volume import Volume
 
 Generator = np.random.Generator
@@ -76,11 +80,10 @@ def acquire(volume: Volume, drawn: Drawn, rng: Generator, *, modality: str) -> V
         array = _bent(array, drawn.contrast)
     factors_zyx = drawn.factors_xyz[::-1]
     samples = [math.ceil(n / f - 1e-6) for n, f in zip(volume.geometry.shape_zyx, factors_zyx, strict=True)]
-    widths = list(factors_zyx)
-    widths[2 - drawn.slice_axis] *= drawn.width
+    widths = [drawn.width if axis == 2 - drawn.slice_axis else 1.0 for axis in range(3)]
     acquisition = Acquisition(
         tuple(
-            AxisSampling(n, m, f, w if f > 1 else 1.0)
+            AxisSampling(n, m, f, Profile("gaussian", w if f > 1 else 1.0))
             for n, m, f, w in zip(volume.geometry.shape_zyx, samples, factors_zyx, widths, strict=True)
         )
     )
@@ -92,9 +95,17 @@ def acquire(volume: Volume, drawn: Drawn, rng: Generator, *, modality: str) -> V
     return volume.replace(
         array=_as_type(array, volume.array.dtype),
         geometry=volume.geometry.with_grid(spacing, samples[::-1]),
-        slice_thickness_mm=spacing[drawn.slice_axis] * drawn.width if is_thick else volume.slice_thickness_mm,
-        slice_axis="xyz"[drawn.slice_axis] if is_thick else volume.slice_axis,
+        facts=_facts(volume.facts, drawn, spacing) if is_thick else volume.facts,
     )
+
+
+def _facts(known: Facts, drawn: Drawn, spacing_xyz_mm: Sequence[float]) -> Facts:
+    """What a header would say: slices where slices were made."""
+    axis = AXES[drawn.slice_axis]
+    thickness = spacing_xyz_mm[drawn.slice_axis] * drawn.width
+    kept = known.without("thickness_mm", "encoding", "resolution_mm")
+    made = (Fact("encoding", "slice", "header", axis), Fact("thickness_mm", thickness, "header", axis))
+    return Facts((*kept, *made))
 
 
 def describe(drawn: Drawn) -> dict[str, object]:

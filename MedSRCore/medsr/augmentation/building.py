@@ -23,10 +23,10 @@ from medsr.augmentation.tasks import Task
 from medsr.catalog import find_model
 from medsr.errors import InvalidValueError, MedSRError
 from medsr.geometry import Geometry
-from medsr.inference.plan import make_plan
-from medsr.inference.target import resolve_target
+from medsr.inference.planner import make_plan
 from medsr.io.formats import PLANAR_ONLY, WRITABLE, suffix_of
 from medsr.options import UpscaleOptions
+from medsr.planning.target import resolve_target
 from medsr.volume import Volume
 
 _LOSSLESS = tuple(ending for ending in WRITABLE if ending not in (".jpg", ".jpeg", ".nhdr", ".mhd", ".mgh"))

@@ -15,9 +15,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from medsr.degradation import AxisSampling, Profile, apply_along
 from medsr.errors import InputError
 from medsr.geometry import Geometry
+from medsr.physics.profiles import Profile
+from medsr.physics.sampling import AxisSampling, apply_along
 from medsr.volume import Volume
 
 _MARGIN = 3
@@ -123,7 +124,7 @@ def _averaged(indicator: NDArray[np.float32], source: Geometry, grid: Geometry) 
     """The indicator as voxels of `grid` see it: averaged over their extent where they are larger."""
     steps = np.abs(np.linalg.inv(source.affine[:3, :3]) @ grid.affine[:3, :3]).max(axis=1)
     boxes = {
-        2 - axis: AxisSampling(n, n, 1.0, float(step), Profile.BOX, 0.0).matrix
+        2 - axis: AxisSampling(n, n, 1.0, Profile("box", float(step)), 0.0).matrix
         for axis, (step, n) in enumerate(zip(steps, source.size_xyz, strict=True))
         if step > 1 + 1e-3 and n > 1
     }

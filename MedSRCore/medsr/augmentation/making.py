@@ -20,7 +20,7 @@ from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
 from medsr.errors import CancelledError, InputError, MedSRError, OutputError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import Result, super_resolve
-from medsr.inference.plan import decide_modality
+from medsr.inference.planner import decide_modality
 from medsr.io import Staging, read_volume, stage_volume
 from medsr.jobs import Progress
 from medsr.options import UpscaleOptions
@@ -110,7 +110,8 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
             raise InputError(f"Channel {channel + 1} of {task.case} lies on another grid than channel 1.")
         results.append(result)
         before.append(_intensities(volume))
-        warnings += [w for w in result.report["warnings"] if w not in warnings]
+        told = [warning["text"] for warning in result.report["warnings"]]
+        warnings += [text for text in told if text not in warnings]
     grid = results[0].volume.geometry
     made = resample_labels(label, grid)
     progress.check()

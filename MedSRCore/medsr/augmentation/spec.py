@@ -38,7 +38,7 @@ class AugmentSpec:
     output: str
     recipes: tuple[str, ...] = _option(("sr-x2",), "names from `medsr augment --list`, or JSON files, comma between")
     per_image: int = _option(1, "copies of each image, the recipes taken in turn")
-    seed: int = _option(0, "of everything that is drawn")
+    seed: int = _option(0, "random seed")
     format: str = _option("same", "format of the output", choices=("same", *FORMATS))
     model: str | None = _option(None, "a name from `medsr models` for all recipes, instead of theirs")
     originals: str = _option("link", "hard links to the originals, symbolic links, or copies", choices=ORIGINALS)

@@ -19,6 +19,9 @@ AXIS_COLUMNS: dict[str, Callable[[Mapping[str, Any], Facts, str], str]] = {
     "collimation": lambda about, facts, axis: _length(facts, "collimation_mm", axis),
     "encoding": lambda about, facts, axis: str(facts.value("encoding", axis) or _NOT_STATED),
     "stated by": lambda about, facts, axis: _sources(facts, axis),
+    "taken for": lambda about, facts, axis: _taken(about, axis, "profile"),
+    "resolution": lambda about, facts, axis: _taken(about, axis, "resolution_mm"),
+    "from": lambda about, facts, axis: _taken(about, axis, "source"),
 }
 """Head of each column, and what stands in it: of the description, its facts and the axis. A column in which nothing is
 stated is left out."""
@@ -43,6 +46,18 @@ def acquisition_lines(about: Mapping[str, Any]) -> list[str]:
 def _length(facts: Facts, name: str, axis: str) -> str:
     number = facts.number(name, axis)
     return _NOT_STATED if number is None else f"{number:.4g} mm"
+
+
+def _taken(about: Mapping[str, Any], axis: str, key: str) -> str:
+    """What a job would take for this axis."""
+    for found in about.get("acquisition", ()):
+        if found["axis"] == axis:
+            value = found[key]
+            if key == "source":
+                sure = found["probability"]
+                return f"{value}, {sure:.0%} sure" if sure is not None else str(value)
+            return f"{value:.3g} mm" if isinstance(value, float) else str(value)
+    return _NOT_STATED
 
 
 def _sources(facts: Facts, axis: str) -> str:

@@ -1,14 +1,15 @@
 """Degrade fine volumes, enlarge them again with any models, and judge the results against the truth.
 
-Writes table.csv, table.json, table.md and a page of pictures, index.html. PSNR, SSIM and HFEN are of the whole image;
-"inside" is the foreground.
+With --against, nothing is simulated: FILE is enlarged as it was measured, and judged by another series of the same
+patient. Writes table.csv, table.json, table.md and a page of pictures, index.html. PSNR, SSIM and HFEN are of the whole
+image; "inside" is the foreground.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,21 +24,41 @@ from medsr.jobs import Progress
 if TYPE_CHECKING:
     from medsr.evaluation.perceptual import TextureDistance
     from medsr.evaluation.rows import EvaluationTable
+    from medsr.options import UpscaleOptions
     from medsr.volume import Volume
 
 EXAMPLES = """examples:
-  medsr evaluate t1.nii.gz t2.nii.gz --models bspline tikhonov auto --cases iso2 z4 --output results
+  medsr evaluate t1.nii.gz t2.nii.gz --models bspline tikhonov auto --cases k2 z4 --output results
   medsr evaluate t1.nii.gz --cases z4 --noise 0.02 --misstate 1.25 --crop 96 --output results
-  medsr evaluate ct.nii.gz --cases "scale=1,1,5;width=5;profile=box" --output results"""
+  medsr evaluate ct.nii.gz --cases "scale=1,1,5;width=5;profile=box" --output results
+  medsr evaluate axial.nii.gz --against sagittal.nii.gz --models bspline tikhonov auto --output results
+  medsr evaluate ct_5mm/ --against ct_1mm/ --models tikhonov --profiles gaussian:4.5 box:5 --output results"""
 
 FILES = ("table.csv", "table.json", "table.md", "index.html")
 _ORACLE, _BICUBIC = "tikhonov-oracle", "bicubic"
+_DEFAULT_CASES = ("k2", "z4")
+_SIMULATION = ("cases", "noise", "told", "misstate", "perceptual")
 _SHARED = ("modality", "mode", "device", "memory", "consistency", "not_labels")
 
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="fine volumes or images: the truth")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="fine volumes or images: the truth; with --against one, as measured"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="SERIES",
+        help="another series of the same patient, which judges instead of a simulation: a stack that crosses the "
+        "slices of FILE (is the detail confirmed?), or a parallel finer one (how large is the error?)",
+    )
+    parser.add_argument(
+        "--profiles",
+        metavar="PROFILE",
+        nargs="+",
+        help="with --against: what is told of the slice axis, each in turn: auto, gaussian, box or kspace, a width in "
+        "mm may follow: gaussian:3.2; default: auto",
+    )
     parser.add_argument(
         "--models",
         metavar="NAME",
@@ -50,14 +71,18 @@ def configure(parser: VerbParser) -> None:
         "--cases",
         metavar="CASE",
         nargs="+",
-        default=["iso2", "z4"],
-        help="iso2 z3 z4 z6gap z5box x3 xy4 bicubic2 bicubic3 bicubic4 bicubic8 bicubic16 kspace2, or "
-        "scale=1,1,4;width=4;profile=gaussian;noise=0.02, or scale=4,4,1;downscaling=area; default: iso2 z4",
+        help="z3 z4 z6gap x3 k2 kf2 zk3 xyk2 z5h z5box iso2 xy4 bicubic2 bicubic3 bicubic4 bicubic8 bicubic16, or "
+        "scale=1,1,4;width=4;profile=gaussian;noise=0.02; default: k2 z4",
     )
     parser.add_argument("--noise", metavar="FRACTION", help="Rician noise / 99th percentile, for every case")
-    parser.add_argument("--misstate", metavar="FACTOR", default="1", help="tell the models a wrong profile width")
+    parser.add_argument(
+        "--told",
+        metavar="nothing|thickness|profile",
+        help="what the models are told: nothing, the thickness of slices (as headers do; default), every profile",
+    )
+    parser.add_argument("--misstate", metavar="FACTOR", help="tell the models a wrong profile width")
     parser.add_argument("--crop", metavar="N|X,Y,Z", help="judge only the central box of this many voxels")
-    parser.add_argument("--seed", metavar="N", default="0", help="of the noise")
+    parser.add_argument("--seed", metavar="N", default="0", help="of the noise; with --against of the intervals")
     parser.add_argument(
         "--perceptual", action="store_true", help="add the distance of the features of texture-net; needs torch"
     )
@@ -68,25 +93,95 @@ def configure(parser: VerbParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, write the files, print the means."""
+    """Evaluate, write the files, print the figures."""
     folder = Path(arguments.output)
     options = read_upscale_options(arguments)
     models = _check_models(arguments.models)
-    noise = None if arguments.noise is None else parse_number("noise", arguments.noise)
-    misstate, seed = parse_number("misstate", arguments.misstate), parse_whole("seed", arguments.seed)
+    seed = parse_whole("seed", arguments.seed)
     crop = None if arguments.crop is None else _parse_crop(arguments.crop)
-    distance = _perceptual_distance() if arguments.perceptual else None
+    _check_together(arguments)
+    job = _against if arguments.against else _simulated
     check_folder(folder)
     check_free_names(folder, FILES, overwrite=arguments.overwrite)
+    return job(arguments, folder, models, options, seed, crop)
 
+
+def _check_together(arguments: argparse.Namespace) -> None:
+    """Raise InvalidValueError for options that belong to the other kind of evaluation."""
+    if arguments.against is None:
+        if arguments.profiles:
+            raise InvalidValueError("--profiles belongs to --against; a case states its own profile.")
+        return
+    given = [name for name in _SIMULATION if getattr(arguments, name) not in (None, False)]
+    if given:
+        raise InvalidValueError(f"--{given[0]} belongs to simulated cases; with --against nothing is simulated.")
+    if len(arguments.files) > 1:
+        raise InvalidValueError(f"--against judges one volume at a time, got {len(arguments.files)}.")
+
+
+def _against(
+    arguments: argparse.Namespace,
+    folder: Path,
+    models: Sequence[str],
+    options: UpscaleOptions,
+    seed: int,
+    crop: Sequence[int] | None,
+) -> int:
+    """Judge by a second measured series."""
     # Late, so that help and wrong options are answered before SimpleITK is loaded.
+    from medsr.evaluation.protocols import central_crop
+    from medsr.evaluation.real_page import make_real_plate, render_real_page
+    from medsr.evaluation.real_rows import rows_table, sentences, to_csv, to_json, to_markdown
+    from medsr.evaluation.real_series import Look, judge
+
+    modality = None if options.modality == "auto" else options.modality
+    volumes = VolumeFiles([*arguments.files, arguments.against], modality)
+    thick, other = volumes
+    looks: list[Look] = []
+    with open_view(arguments.progress) as view, filled_at_the_end(folder) as draft:
+        table = judge(
+            volumes[thick] if crop is None else central_crop(volumes[thick], crop),
+            volumes[other],
+            models,
+            names=(thick, other),
+            profiles=arguments.profiles or ("auto",),
+            seed=seed,
+            options=options,
+            progress=Progress(view),
+            watch=looks.append,
+        )
+        if len(table.failures) == len(table.rows):
+            raise ModelError(f"No model gave a result. The first one said: {table.failures[0].error}")
+        page = render_real_page(table, make_real_plate(looks[0]))
+        for name, text in zip(FILES, (to_csv(table), to_json(table), to_markdown(table), page), strict=True):
+            (draft / name).write_text(text, encoding="utf-8")
+    write = say if arguments.progress != "json" else note
+    for line in (*sentences(table), *table_lines(*rows_table(table))):
+        write(line)
+    _say_files(folder, write)
+    return 0
+
+
+def _simulated(
+    arguments: argparse.Namespace,
+    folder: Path,
+    models: Sequence[str],
+    options: UpscaleOptions,
+    seed: int,
+    crop: Sequence[int] | None,
+) -> int:
+    """Judge by volumes that are made coarse."""
+    noise = None if arguments.noise is None else parse_number("noise", arguments.noise)
+    misstate = parse_number("misstate", arguments.misstate or "1")
+    distance = _perceptual_distance() if arguments.perceptual else None
+
     from medsr.evaluation.page import render_page
     from medsr.evaluation.plates import Plate, make_plate
     from medsr.evaluation.protocols import parse_case
     from medsr.evaluation.run import Trial, evaluate
     from medsr.evaluation.tables import to_csv, to_json, to_markdown
 
-    cases = [parse_case(text) for text in arguments.cases]
+    cases = [parse_case(text) for text in arguments.cases or _DEFAULT_CASES]
     volumes = VolumeFiles(arguments.files, None if options.modality == "auto" else options.modality)
     plates: list[Plate] = []
 
@@ -100,6 +195,7 @@ def run(arguments: argparse.Namespace) -> int:
             models,
             cases,
             noise=noise,
+            told=arguments.told or "thickness",
             misstate=misstate,
             crop=crop,
             seed=seed,
@@ -135,7 +231,7 @@ class VolumeFiles(Mapping[str, "Volume"]):
             self._files[self._free_name(file)] = file
 
     def __getitem__(self, name: str) -> Volume:
-        from medsr.inference.plan import decide_modality
+        from medsr.inference.planner import decide_modality
         from medsr.io import read_volume
 
         volume = read_volume(self._files[name])
@@ -196,4 +292,8 @@ def _summarise(table: EvaluationTable, folder: Path, *, to_stdout: bool) -> None
     failures = table.failures
     if failures:
         write(f"{len(failures)} of {len(table)} results failed; the tables say why.")
+    _say_files(folder, write)
+
+
+def _say_files(folder: Path, write: Callable[[str], None]) -> None:
     write("Written   " + ", ".join(str(folder / name) for name in FILES))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medsr.cli.acquisition_table import acquisition_lines
 from medsr.cli.console import say, table_lines, warning_line
 from medsr.cli.parsing import VerbParser
+
+if TYPE_CHECKING:
+    from medsr.volume import Volume
 
 EXAMPLES = """examples:
   medsr info brain.nii.gz
@@ -29,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Late, so that help is answered before SimpleITK is loaded.
     from medsr.io import describe
 
-    about = describe(arguments.file, series=arguments.series)
+    about = describe(arguments.file, series=arguments.series, judge=_acquisition)
     if arguments.json:
         say(json.dumps(about, indent=2))
         return 0
@@ -42,6 +45,20 @@ def run(arguments: argparse.Namespace) -> int:
     for text in about["warnings"]:
         warning_line(text)
     return 0
+
+
+def _acquisition(volume: Volume) -> dict[str, Any]:
+    """How a job would take the axes to have been sampled."""
+    from medsr.inference.planner import decide_modality
+    from medsr.options import UpscaleOptions
+    from medsr.planning.evidence import find_profiles
+
+    if volume.array.dtype.kind not in "iuf":
+        return {"acquisition": []}
+    options = UpscaleOptions()
+    found = find_profiles(volume, options, decide_modality(volume, options.modality)[0])
+    spacing = volume.geometry.spacing_xyz_mm
+    return {"acquisition": [one.to_json(step) for one, step in zip(found, spacing, strict=True)]}
 
 
 def series_lines(about: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from medsr.cli.failures import BROKEN_PIPE, EXIT_CODES, explain
 from medsr.cli.interruption import Interruption
 from medsr.cli.parsing import VerbParser, check_option_names, join_negative_numbers
 from medsr.errors import InvalidValueError, unknown_name
+from medsr.resources import wait_quietly
 
 VERBS = {
     "upscale": "super-resolve a volume, a DICOM series or a picture",
@@ -29,7 +30,7 @@ VERBS = {
     "augment evaluate": "train segmentation networks and tell whether the copies helped",
     "train": "train a network by a recipe",
     "demo": "degrade and enlarge a real brain, and show it on a page",
-    "doctor": "check this installation and say what is missing for what",
+    "doctor": "check this installation and list missing packages",
 }
 _GLOBAL_OPTIONS = ("--help", "-h", "--version", "--debug")
 
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process when None) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    wait_quietly()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A file name that the terminal cannot show must not end the work.

@@ -93,7 +93,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     residual = report["consistency"]["residual_percent"]
     unseen = report["undetermined"]
     return [
-        *report["decisions"],
+        *(decision["text"] for decision in report["decisions"]),
         *([f"Caution   {PERCEPTUAL}"] if report["perceptual"] else []),
         f"Size      {_numbers(before['size_xyz'])} -> {_numbers(after['size_xyz'])} voxels",
         f"Spacing   {_numbers(before['spacing_xyz_mm'])} -> {_numbers(after['spacing_xyz_mm'])} mm",

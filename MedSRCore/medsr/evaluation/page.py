@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -65,16 +65,19 @@ def render_page(
     if baseline not in models and models:
         baseline = models[0]
     parts = [
-        f"<header><h1>{escape(title)}</h1>",
-        *(f"<p>{escape(text)}</p>" for text in introduction),
-        f'<p class="warning">{_DISCLAIMER}</p></header>',
+        header(title, introduction),
         _charts(table, baseline),
         _means(table, baseline),
-        *(_plate(plate, model_colours(models)) for plate in shown),
+        *(plate_section(plate, model_colours(models)) for plate in shown),
     ]
     if left_out:
         parts.append(f'<p class="note">{left_out} more sets of pictures are left out to keep the page small.</p>')
-    parts += [_every_result(table), _footer(sources)]
+    parts += [_every_result(table), footer(sources)]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """The whole page as text, of its sections; empty ones are left out."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -82,6 +85,12 @@ def render_page(
         + "\n".join(filter(None, parts))
         + f"\n<script>{SCRIPT}</script></body></html>\n"
     )
+
+
+def header(title: str, introduction: Sequence[str]) -> str:
+    """The title with the paragraphs below it."""
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in introduction)
+    return f'<header><h1>{escape(title)}</h1>{paragraphs}<p class="warning">{_DISCLAIMER}</p></header>'
 
 
 def _within_limit(plates: Sequence[Plate]) -> tuple[list[Plate], int]:
@@ -141,7 +150,7 @@ def _means(table: EvaluationTable, baseline: str) -> str:
         names = ", ".join(sorted(table.perceptual))
         caution = f'<p class="warning">{escape(names)}: {escape(PERCEPTUAL)}.</p>'
     return (
-        f"<section><h2>Figures</h2>{_table(head, body)}{caution}<p class=note>PSNR with the range of the "
+        f"<section><h2>Figures</h2>{html_table(head, body)}{caution}<p class=note>PSNR with the range of the "
         "reference; PSNR inside and bias within the foreground; SSIM in 3D; HFEN: error of fine detail, lower is "
         "better; Unexplained: share of the input that the result does not give back when degraded again.</p></section>"
     )
@@ -152,17 +161,19 @@ def _every_result(table: EvaluationTable) -> str:
     body = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines]
     failed = f", {len(table.failures)} failed" if table.failures else ""
     summary = f"<summary>Every result ({len(table)} rows{failed})</summary>"
-    return f"<section><details>{summary}{_table(head, body)}</details></section>"
+    return f"<section><details>{summary}{html_table(head, body)}</details></section>"
 
 
-def _table(head: Sequence[str], body: Sequence[str]) -> str:
+def html_table(head: Sequence[str], body: Sequence[str]) -> str:
+    """A table of rows that are HTML already."""
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
-def _plate(plate: Plate, colours: dict[str, str]) -> str:
+def plate_section(plate: Plate, colours: dict[str, str]) -> str:
+    """The pictures of a plate, column by column."""
     figures = {row.model: row for row in plate.rows}
-    heads = "".join(_column_head(column, figures.get(column), colours) for column in plate.columns)
+    heads = "".join(_column_head(column, figures.get(column), colours, plate.captions) for column in plate.columns)
     lines = "".join(_view(view, plate, explained=index == 0) for index, view in enumerate(plate.views))
     failures = "".join(
         f'<p class="warning">{escape(row.model)} failed: {escape(row.error)}</p>' for row in plate.rows if row.error
@@ -176,7 +187,11 @@ def _plate(plate: Plate, colours: dict[str, str]) -> str:
     )
 
 
-def _column_head(column: str, row: Row | None, colours: dict[str, str]) -> str:
+def _column_head(column: str, row: Row | None, colours: dict[str, str], captions: Mapping[str, str]) -> str:
+    if column in captions:
+        colour = colours.get(column, "transparent")
+        text = f"<b>{escape(_NAMES.get(column, column))}</b><small>{escape(captions[column])}</small>"
+        return f'<div class="head" style="border-color:{colour}">{text}</div>'
     if row is None:
         text = {"reference": "the truth", "input": "as measured, pixels as they are"}.get(column, "")
         return f'<div class="head"><b>{escape(_NAMES.get(column, column))}</b><small>{text}</small></div>'
@@ -191,6 +206,8 @@ def _column_head(column: str, row: Row | None, colours: dict[str, str]) -> str:
 def _view(view: View, plate: Plate, *, explained: bool) -> str:
     lines = [f'<div class="line">{escape(view.title)}</div>']
     lines += [_picture(view, column, view.images[column], "image") for column in plate.columns]
+    if not view.differences:
+        return "".join(lines)
     lines.append('<div class="line">difference</div>')
     for column in plate.columns:
         if column in view.differences:
@@ -232,7 +249,8 @@ def _colour_bar(plate: Plate, *, explained: bool) -> str:
     )
 
 
-def _footer(sources: Sequence[Source]) -> str:
+def footer(sources: Sequence[Source] = ()) -> str:
+    """Data to credit, and what made the page."""
     items = []
     for source in sources:
         link = f' <a href="{escape(source.url)}">{escape(source.url)}</a>' if source.url else ""

@@ -38,7 +38,7 @@ class View:
         width_mm: likewise.
         letters: top, right, bottom, left; empty where unknown or for a patch.
         images: column -> data URI. Columns are "reference", "input" and the models.
-        differences: column -> data URI of the map of ``column - reference``.
+        differences: column -> data URI of the map of ``column - reference``; empty where none is shown.
         patch: where the patch lies in this view as fractions (top, left, height, width), or None.
         is_patch: True when pixels should be shown as they are.
     """
@@ -71,6 +71,7 @@ class Plate:
         limit: difference that has the strongest colour, in units of the image.
         views: lines of pictures.
         rows: the figures.
+        captions: column -> words below its name, instead of the figures of `rows`.
     """
 
     volume: str
@@ -81,6 +82,7 @@ class Plate:
     limit: float
     views: tuple[View, ...]
     rows: tuple[Row, ...] = field(default=())
+    captions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:

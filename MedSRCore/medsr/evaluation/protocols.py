@@ -10,20 +10,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
-from medsr.degradation import Acquisition, Profile, add_rician_noise
-from medsr.downscaling import DOWNSCALINGS
 from medsr.errors import InvalidValueError, unknown_name
-from medsr.evaluation.downscaled import downscaled_acquisition
+from medsr.facts import AXES, Facts
 from medsr.options import MAX_FACTOR, MIN_FACTOR
+from medsr.physics.noise import add_rician_noise
+from medsr.physics.profiles import KINDS, Profile
+from medsr.physics.sampling import Acquisition
 from medsr.volume import Volume
 
+Value = TypeVar("Value", float, str)
 Triple = tuple[float, float, float]
+Profiles = tuple[Profile, Profile, Profile]
 
-_AXES = "xyz"
-_KEYS = ("scale", "width", "profile", "downscaling", "noise", "name")
+_KEYS = ("scale", "width", "profile", "taper", "noise", "name")
 _MAX_DOWNSCALING = 16
 _MAX_PERIOD = 20  # fine voxels after which a factor such as 2.4 = 12/5 meets the coarse grid again
 
@@ -34,83 +37,93 @@ class Case:
 
     Attributes:
         name: what tables call it.
-        scale_xyz: fine voxels per coarse voxel, 1 to 8 each; with a `downscaling` whole numbers, 1 to 16.
-        width_xyz: full width (at half maximum) of the profile along each axis, in fine voxels.
-        profile: shape of the profile.
+        scale_xyz: fine voxels per coarse voxel, 1 to 8 each; for what programs do (bicubic, ...) whole numbers to 16.
+        profiles_xyz: how each axis is sampled; along an axis that stays as it is a profile changes nothing.
         noise: standard deviation of each channel of Rician noise, as a fraction of the 99th percentile; 0 for none.
-        downscaling: name of `medsr.downscaling` ("bicubic", "kspace", ...) that replaces the profile, as the published
-            systems were trained on; "" for the profile. Width and profile are then only what the models are told.
 
     Raises:
         InvalidValueError: numbers that make no sense.
-        UnknownNameError: no downscaling of that name.
     """
 
     name: str
     scale_xyz: Triple
-    width_xyz: Triple
-    profile: Profile = Profile.GAUSSIAN
+    profiles_xyz: Profiles = (Profile(), Profile(), Profile())
     noise: float = 0.0
-    downscaling: str = ""
 
     def __post_init__(self) -> None:
-        if self.downscaling and self.downscaling not in DOWNSCALINGS:
-            raise unknown_name("downscaling", self.downscaling, DOWNSCALINGS)
-        largest = _MAX_DOWNSCALING if self.downscaling else MAX_FACTOR
+        largest = MAX_FACTOR if self.is_measured else _MAX_DOWNSCALING
         if not all(MIN_FACTOR <= f <= largest for f in self.scale_xyz):
             raise InvalidValueError(
                 f"The factors of a case lie between {MIN_FACTOR:g} and {largest:g}, got {_text(self.scale_xyz)}."
             )
-        if self.downscaling and any(f != round(f) for f in self.scale_xyz):
-            raise InvalidValueError(f"{self.downscaling} takes whole factors, got {_text(self.scale_xyz)}.")
+        if not self.is_measured and any(f != round(f) for f in self.scale_xyz):
+            raise InvalidValueError(f"{self._first.kind} takes whole factors, got {_text(self.scale_xyz)}.")
         if max(self.scale_xyz) == 1:
             raise InvalidValueError(f"Case {self.name!r} makes no axis coarser; give a scale such as 1,1,4.")
-        if not all(math.isfinite(w) and w > 0 for w in self.width_xyz):
-            raise InvalidValueError(f"Profile widths must be positive, got {_text(self.width_xyz)}.")
         if not (math.isfinite(self.noise) and 0 <= self.noise < 1):
             raise InvalidValueError(f"Noise is a fraction of the signal from 0 to below 1, got {self.noise}.")
 
     @property
-    def slice_axis(self) -> str:
-        """The axis ("x", "y" or "z") across the slices: the one that is sampled most coarsely, z when equal."""
-        return max(_AXES, key=lambda a: (self.scale_xyz[_AXES.index(a)], a))
+    def is_measured(self) -> bool:
+        """True for what a scanner does, False for what programs do to images."""
+        return all(KINDS[profile.kind].measured for profile in self.profiles_xyz)
 
     @property
-    def width(self) -> float:
-        """Profile width along `slice_axis`, in fine voxels."""
-        return self.width_xyz[_AXES.index(self.slice_axis)]
+    def slice_axis(self) -> str:
+        """The axis ("x", "y" or "z") that is sampled most coarsely, z when equal."""
+        return max(AXES, key=lambda a: (self.scale_xyz[AXES.index(a)], a))
+
+    @property
+    def _first(self) -> Profile:
+        return self.profiles_xyz[AXES.index(self.slice_axis)]
+
+    @property
+    def thickness(self) -> float | None:
+        """What a header states of the slices, in fine voxels; None where no axis has a slice profile."""
+        if not KINDS[self._first.kind].measured or self._first.kind == "kspace":
+            return None
+        return self._first.width * max(self.scale_xyz)
 
     def describe(self) -> str:
-        """One line for people: ``1 x 1 x 4, Gaussian profile of 4 voxels``."""
+        """One line for people: ``1 x 1 x 4, gaussian of 4 voxels along z``."""
         factors = " x ".join(f"{f:g}" for f in self.scale_xyz)
         noise = f", {self.noise:.3g} Rician noise" if self.noise else ""
-        if self.downscaling:
-            return f"{factors}, {self.downscaling}{noise}"
-        widths = [w for f, w in zip(self.scale_xyz, self.width_xyz, strict=True) if f > 1]
-        width = f"{widths[0]:g}" if len(set(widths)) == 1 else " x ".join(f"{w:g}" for w in self.width_xyz)
-        shape = "Gaussian" if self.profile is Profile.GAUSSIAN else self.profile.value
-        return f"{factors}, {shape} profile {width} voxels wide{noise}"
+        if not self.is_measured:
+            return f"{factors}, {self._first.kind}{noise}"
+        seen: dict[str, str] = {}
+        for axis, factor, profile in zip(AXES, self.scale_xyz, self.profiles_xyz, strict=True):
+            if factor > 1:
+                text = f"{profile.kind} of {profile.width * factor:g} voxels"
+                text += f", filtered over {profile.taper:.0%} of the band" if profile.taper else ""
+                seen[text] = seen.get(text, "") + axis
+        return f"{factors}, " + ", ".join(f"{text} along {axes}" for text, axes in seen.items()) + noise
 
 
-def _downscaled(kind: str, factor: float, *, in_plane: bool) -> Case:
-    scale = (factor, factor, 1.0 if in_plane else factor)
-    # A slice profile says nothing of resampled images; that a spectrum was cut off can be told.
-    told = Profile.KSPACE if kind == Profile.KSPACE.value else Profile.GAUSSIAN
-    return Case(f"{kind}{factor:g}", scale, scale, told, downscaling=kind)
+def _case(name: str, scale: Triple, kind: str = "gaussian", width: float = 1.0, taper: float = 0.0) -> Case:
+    return Case(name, scale, (Profile(kind, width, taper),) * 3)
 
 
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("iso2", (2, 2, 2), (2, 2, 2)),
-        Case("z3", (1, 1, 3), (1, 1, 3)),
-        Case("z4", (1, 1, 4), (1, 1, 4)),
-        Case("z6gap", (1, 1, 6), (1, 1, 5)),
-        Case("z5box", (1, 1, 5), (1, 1, 5), Profile.BOX),
-        Case("x3", (3, 1, 1), (3, 1, 1)),
-        Case("xy4", (4, 4, 1), (4, 4, 1)),
-        *(_downscaled("bicubic", factor, in_plane=True) for factor in (2, 3, 4, 8, 16)),
-        _downscaled("kspace", 2, in_plane=False),
+        # Slices of 2D MR; a gap; slices along another grid axis.
+        _case("z3", (1, 1, 3)),
+        _case("z4", (1, 1, 4)),
+        _case("z6gap", (1, 1, 6), width=5 / 6),
+        _case("x3", (3, 1, 1)),
+        # 3D MR, without and with a filter; its partitions; the plane of 2D MR.
+        _case("k2", (2, 2, 2), "kspace"),
+        _case("kf2", (2, 2, 2), "kspace", taper=0.5),
+        _case("zk3", (1, 1, 3), "kspace"),
+        _case("xyk2", (2, 2, 1), "kspace"),
+        # Helical and axial CT.
+        _case("z5h", (1, 1, 5), width=0.9),
+        _case("z5box", (1, 1, 5), "box"),
+        # What no scanner does, for comparison with older figures.
+        _case("iso2", (2, 2, 2)),
+        _case("xy4", (4, 4, 1)),
+        # As the published systems were trained.
+        *(_case(f"bicubic{factor}", (factor, factor, 1), "bicubic") for factor in (2, 3, 4, 8, 16)),
     )
 }
 
@@ -118,11 +131,11 @@ CASES: dict[str, Case] = {
 def parse_case(text: str) -> Case:
     """A case by name (``z4``) or by its numbers (``scale=1,1,4;width=4;profile=gaussian;noise=0.02``).
 
-    Only `scale` is required. `width` is one number for all axes that get coarser, or three; it defaults to the
-    factors. `name` defaults to the text itself.
+    Only `scale` is required. `width`, in fine voxels, and `profile` are one value for all axes or three; widths default
+    to the factors. `taper` is that of k-space. `name` defaults to the text itself.
 
     Raises:
-        UnknownNameError: no case or key of that name.
+        UnknownNameError: no case, profile or key of that name.
         InvalidValueError: numbers that make no sense.
     """
     text = text.strip()
@@ -140,22 +153,27 @@ def parse_case(text: str) -> Case:
         given[key] = value
     if "scale" not in given:
         raise InvalidValueError(f"A case needs a scale, for example scale=1,1,4; got {text!r}.")
-    scale = _numbers("scale", given["scale"])
-    if len(scale) == 1:
-        scale *= 3
-    width = _numbers("width", given["width"]) if "width" in given else scale
-    if len(width) == 1:
-        width = [width[0] if f > 1 else 1.0 for f in scale]
-    if len(scale) != 3 or len(width) != 3:
-        raise InvalidValueError(f"scale and width take one number or three (x,y,z), got {text!r}.")
-    return Case(
-        name=given.get("name", text),
-        scale_xyz=(scale[0], scale[1], scale[2]),
-        width_xyz=(width[0], width[1], width[2]),
-        profile=Profile.parse(given.get("profile", "gaussian")),
-        noise=_numbers("noise", given.get("noise", "0"))[0],
-        downscaling=given.get("downscaling", ""),
+    scale = _three(_numbers("scale", given["scale"]), text)
+    width = _three(_numbers("width", given["width"]), text) if "width" in given else scale
+    kinds = _three([kind.strip() for kind in given.get("profile", "gaussian").split(",")], text)
+    if not all(math.isfinite(w) and w > 0 for w in width):
+        raise InvalidValueError(f"Profile widths must be positive, got {_text(width)}.")
+    taper = _numbers("taper", given.get("taper", "0"))[0]
+    if taper and "kspace" not in kinds:
+        raise InvalidValueError(f"A taper belongs to profile=kspace only, got {text!r}.")
+    x, y, z = (
+        Profile(kind, w / f if f > 1 else 1.0, taper if kind == "kspace" else 0.0)
+        for kind, w, f in zip(kinds, width, scale, strict=True)
     )
+    noise = _numbers("noise", given.get("noise", "0"))[0]
+    return Case(given.get("name", text), (scale[0], scale[1], scale[2]), (x, y, z), noise)
+
+
+def _three(values: list[Value], text: str) -> list[Value]:
+    """One value for all axes, or three."""
+    if len(values) not in (1, 3):
+        raise InvalidValueError(f"scale, width and profile take one value or three (x,y,z), got {text!r}.")
+    return values * 3 if len(values) == 1 else values
 
 
 def central_crop(volume: Volume, size_xyz: Sequence[int]) -> Volume:
@@ -177,8 +195,8 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
         seed: of the noise.
 
     Returns:
-        The reference (float32), the coarse volume (float32, on its own grid, with the profile width as its slice
-        thickness), and the acquisition that leads from the first to the second when there is no noise.
+        The reference (float32), the coarse volume (float32, on its own grid, without a word of how it was made), and
+        the acquisition that leads from the first to the second when there is no noise.
 
     Raises:
         InvalidValueError: a volume too small for the factors, or noise that does not fit it.
@@ -199,20 +217,13 @@ def degrade(volume: Volume, case: Case, *, seed: int = 0) -> tuple[Volume, Volum
         coarse = add_rician_noise(coarse, case.noise, np.random.default_rng(seed))
     spacing = [s * f for s, f in zip(reference.geometry.spacing_xyz_mm, case.scale_xyz, strict=True)]
     grid = reference.geometry.with_grid(spacing, acquisition.coarse_shape[::-1])
-    axis = _AXES.index(case.slice_axis)
-    measured = reference.replace(
-        array=coarse.astype(np.float32),
-        geometry=grid,
-        slice_thickness_mm=case.width * reference.geometry.spacing_xyz_mm[axis],
-        slice_axis=case.slice_axis,
-    )
+    measured = reference.replace(array=coarse.astype(np.float32), geometry=grid, facts=Facts())
     return reference, measured, acquisition
 
 
 def _acquisition(shape_zyx: Sequence[int], case: Case) -> Acquisition:
-    if case.downscaling:
-        return downscaled_acquisition(shape_zyx, case.scale_xyz[::-1], case.downscaling)
-    return Acquisition.from_factors(shape_zyx, case.scale_xyz[::-1], case.width_xyz[::-1], [case.profile] * 3)
+    profiles = [p if f > 1 else Profile() for p, f in zip(case.profiles_xyz, case.scale_xyz, strict=True)]
+    return Acquisition.from_factors(shape_zyx, case.scale_xyz[::-1], profiles[::-1])
 
 
 def _cropped(volume: Volume, start_xyz: Sequence[int], size_xyz: Sequence[int]) -> Volume:

@@ -13,20 +13,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.degradation import Acquisition
-from medsr.errors import CancelledError, InvalidValueError, MedSRError, ModelError
+from medsr.errors import CancelledError, InvalidValueError, MedSRError, ModelError, unknown_name
 from medsr.evaluation.protocols import Case, central_crop, degrade, parse_case
 from medsr.evaluation.rows import BICUBIC, ORACLE, EvaluationTable, Row
 from medsr.evaluation.scoring import grey, score_image
 from medsr.evaluation.yardsticks import bicubic, tikhonov_oracle
+from medsr.facts import AXES
 from medsr.jobs import Progress
 from medsr.metrics import Mask, foreground_mask
 from medsr.options import UpscaleOptions
+from medsr.physics.sampling import Acquisition
 from medsr.volume import Volume
 
 _LOG = logging.getLogger(__name__)
 # What a model may throw at a volume it cannot handle. One model's failure must not cost the others' hours.
-_FAILURES = (
+FAILURES = (
     MedSRError, ArithmeticError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
@@ -55,6 +56,10 @@ class Distance(Protocol):
 
     def __call__(self, result: NDArray[Any], reference: NDArray[Any], /) -> float:
         """Zero for equal images ``(z, y, x)`` or ``(z, y, x, c)``; the larger, the more different they look."""
+
+
+TOLD = ("nothing", "thickness", "profile")
+"""What models are told of a case: nothing; the thickness of slices, as headers do; the profile of every axis."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ def evaluate(
     cases: Sequence[Case | str],
     *,
     noise: float | None = None,
+    told: str = "thickness",
     misstate: float = 1.0,
     crop: Sequence[int] | None = None,
     seed: int = 0,
@@ -105,6 +111,7 @@ def evaluate(
         models: names of the catalog, "tikhonov-oracle" and "bicubic".
         cases: cases, or texts for `parse_case`.
         noise: replaces the noise of every case.
+        told: what the models are told of the acquisition, one of `TOLD`; the oracle knows it.
         misstate: factor on the width of the slice profile that the models are told; the oracle knows the true one.
         crop: judge only the central box of at most this size (x, y, z).
         seed: of the noise.
@@ -122,11 +129,13 @@ def evaluate(
         raise InvalidValueError("An evaluation needs at least one volume, one model and one case.")
     if not 0.1 <= misstate <= 10:
         raise InvalidValueError(f"The width can be misstated by a factor from 0.1 to 10, got {misstate}.")
+    if told not in TOLD:
+        raise unknown_name("value of told", told, TOLD)
     parsed = [parse_case(case) if isinstance(case, str) else case for case in cases]
     if noise is not None:
         parsed = [dataclasses.replace(case, noise=noise) for case in parsed]
     judge = _Judge(
-        options or UpscaleOptions(), misstate, seed, enlarge or _inference(), distance, progress or Progress()
+        options or UpscaleOptions(), told, misstate, seed, enlarge or _inference(), distance, progress or Progress()
     )
     rows: list[Row] = []
     total, done = len(volumes) * len(parsed), 0
@@ -140,11 +149,11 @@ def evaluate(
     return EvaluationTable(tuple(rows))
 
 
-def case_label(case: Case, misstate: float = 1.0) -> str:
-    """What tables call a case: its name, its noise and the misstated width."""
+def case_label(case: Case, told: str = "thickness", misstate: float = 1.0) -> str:
+    """What tables call a case: its name, its noise, what was told of it and the misstated width."""
     noise = f" noise {case.noise:g}" if case.noise else ""
     width = f" width told x{misstate:.3g}" if abs(misstate - 1) > 1e-9 else ""
-    return case.name + noise + width
+    return case.name + noise + ("" if told == "thickness" else f" told {told}") + width
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class _Judge:
     """What stays the same over a run."""
 
     options: UpscaleOptions
+    told: str
     misstate: float
     seed: int
     enlarge: Enlarge
@@ -162,12 +172,12 @@ class _Judge:
         self, name: str, volume: Volume, case: Case, models: Sequence[str], watch: Callable[[Trial], None] | None
     ) -> list[Row]:
         """All models on one case of one volume."""
-        label = case_label(case, self.misstate)
+        label = case_label(case, self.told, self.misstate)
         try:
             reference, measured, acquisition = degrade(volume, case, seed=self.seed)
             mask = foreground_mask(grey(reference.array))
         except MedSRError as error:
-            return [Row(name, label, model, error=_reason(error)) for model in models]
+            return [Row(name, label, model, error=reason(error)) for model in models]
         truth = _Truth(case, reference, measured, acquisition, mask)
         results: dict[str, Volume] = {}
         rows: list[Row] = []
@@ -177,9 +187,9 @@ class _Judge:
                 row, result = self._judged(Row(name, label, model), truth)
             except CancelledError:
                 raise
-            except _FAILURES as error:
+            except FAILURES as error:
                 _LOG.warning("%s failed on %s, %s: %s", model, name, label, error)
-                rows.append(Row(name, label, model, error=_reason(error)))
+                rows.append(Row(name, label, model, error=reason(error)))
                 continue
             rows.append(row)
             if watch is not None:
@@ -231,17 +241,25 @@ class _Judge:
         return False
 
     def _options(self, model: str, truth: _Truth) -> UpscaleOptions:
-        axis = "xyz".index(truth.case.slice_axis)
-        width_mm = truth.case.width * truth.reference.geometry.spacing_xyz_mm[axis]
-        return dataclasses.replace(
+        case, spacing = truth.case, truth.reference.geometry.spacing_xyz_mm
+        options = dataclasses.replace(
             self.options,
-            scale=truth.case.scale_xyz,
-            slice_thickness=width_mm * self.misstate,
-            profile=truth.case.profile.value,
+            scale=case.scale_xyz,
             model=model,
             dtype="float32",
             modality=truth.reference.modality or self.options.modality,
         )
+        axis = AXES.index(case.slice_axis)
+        if self.told == "thickness" and case.thickness is not None:
+            thickness = case.thickness * spacing[axis] * self.misstate
+            return dataclasses.replace(options, slice_axis=case.slice_axis, slice_thickness=thickness)
+        if self.told == "profile" and case.is_measured:
+            specs = [
+                f"{p.kind}:{p.width * factor * s * self.misstate:.6g}" + (f":{p.taper:g}" if p.taper else "")
+                for p, factor, s in zip(case.profiles_xyz, case.scale_xyz, spacing, strict=True)
+            ]
+            return dataclasses.replace(options, profile=",".join(specs))
+        return options
 
 
 @dataclass(frozen=True)
@@ -287,6 +305,7 @@ def _inference() -> Enlarge:
     return super_resolve
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why a model failed, for the table."""
     text = str(error).strip() or "no reason given"
     return text if isinstance(error, MedSRError) else f"{type(error).__name__}: {text}"

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr import metrics
-from medsr.degradation import Acquisition
 from medsr.metrics import Mask, Scores
+from medsr.physics.sampling import Acquisition
 
 Array = NDArray[Any]
 

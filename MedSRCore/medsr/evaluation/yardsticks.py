@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.degradation import Acquisition, apply_along
-from medsr.downscaling import bicubic_matrix
 from medsr.metrics import psnr
+from medsr.physics.downscaling import bicubic_matrix
+from medsr.physics.sampling import Acquisition, apply_along
 
 ORACLE_SMOOTHNESS = tuple(float(10.0**e) for e in np.arange(-4.0, 0.25, 0.5))
 """Weights from 1e-4 to 1, two per decade, among which the oracle chooses."""

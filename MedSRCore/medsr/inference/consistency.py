@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from medsr.degradation import Acquisition, apply_along
-from medsr.inference.noise import expected_magnitude
+from medsr.physics.sampling import Acquisition, apply_along
+from medsr.planning.noise import expected_magnitude
 
 Array = NDArray[np.float32]
 
@@ -36,6 +36,7 @@ class Consistency:
     """How well a result explains the input.
 
     Attributes:
+        difference: ``A x - y`` of the returned result, on the grid of the input.
         residual_before: ``|A x - y| / |y|`` of the bare result.
         residual: the same of the returned result.
         bias: mean of ``A x - y`` in intensity units.
@@ -43,6 +44,7 @@ class Consistency:
         strength: share of the difference that was removed: 1 for clean input; 0 for noisy, but for its smooth part.
     """
 
+    difference: Array
     residual_before: float
     residual: float
     bias: float
@@ -102,7 +104,8 @@ def make_consistent(
         _add_back(fine, part.astype(np.float32, copy=False), acquisition)
         residual = residual_of(fine, coarse, acquisition)
     after = float(np.linalg.norm(residual.ravel())) / scale
-    return Consistency(before, after, -float(residual.mean(dtype=np.float64)), level, strength)
+    difference = np.negative(residual, out=residual)
+    return Consistency(difference, before, after, float(difference.mean(dtype=np.float64)), level, strength)
 
 
 def _beyond_noise(residual: Array, coarse: Array, noise: float) -> Array:

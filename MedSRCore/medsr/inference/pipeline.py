@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,17 +14,20 @@ from numpy.typing import NDArray
 
 import medsr
 from medsr.catalog import PERCEPTUAL, CatalogEntry
-from medsr.degradation import AxisSampling, Profile, apply_along
-from medsr.errors import InputError, InvalidValueError, MissingDependencyError
+from medsr.errors import InputError, InvalidValueError
+from medsr.facts import Facts
 from medsr.geometry import Geometry
-from medsr.inference.consistency import Consistency, make_consistent, residual_of
-from medsr.inference.interpolate import interpolate
-from medsr.inference.plan import Plan, check_memory, make_plan
-from medsr.inference.target import Target
-from medsr.inference.undetermined import SeenEnergy, seen_energy, undetermined_part
+from medsr.inference.consistency import Consistency, make_consistent
+from medsr.inference.null_space import SeenEnergy, seen_energy, undetermined_part
+from medsr.inference.planner import make_plan
 from medsr.jobs import Progress
-from medsr.normalisation import Normalisation
+from medsr.methods.interpolate import interpolate
+from medsr.methods.method import Enlarger
+from medsr.methods.plan import Plan, check_memory
 from medsr.options import UpscaleOptions, parse_bytes
+from medsr.physics.profiles import Profile
+from medsr.physics.sampling import AxisSampling, apply_along
+from medsr.planning.target import Target
 from medsr.resources import available_memory
 from medsr.volume import Volume
 
@@ -49,6 +51,7 @@ class Result:
 
 
 MAPS = ("difference", "residual")
+_AGREEMENT = ("residual_before", "residual", "bias", "noise", "strength")
 
 
 def super_resolve(
@@ -92,16 +95,16 @@ def super_resolve(
         check_memory(plan, limit)
 
     coarse = volume.array.astype(np.float32, copy=False)
-    enlarge, where = _choose_method(plan, options, limit, coarse)
+    enlarge = plan.method.enlarger(plan, options.device, limit, coarse)
     work, checks = _each_channel(coarse, plan, enlarge, options, progress)
-    extra = _make_maps(work, coarse, plan, volume, maps)
+    extra = _make_maps(work, coarse, checks[0][0], plan, volume, maps)
     progress.stage("Finishing")
     output = _to_output_grid(work, plan.target, float(coarse.min()))
     del work
     result = volume.replace(
         array=_to_dtype(output, volume.array.dtype, options.dtype),
         geometry=plan.target.output,
-        slice_thickness_mm=None,
+        facts=Facts(),
         warnings=(),
         modality=volume.modality or (plan.modality if not volume.planar else None),
         metadata={**volume.metadata, "provenance": provenance_text(plan.entry)},
@@ -109,7 +112,7 @@ def super_resolve(
     report = {
         **plan.to_dict(),
         "source": volume.source,
-        "device": where(),
+        "device": enlarge.device,
         "consistency": _worst([check for check, _ in checks], plan),
         "undetermined": undetermined_part([seen for _, seen in checks], plan.target),
         "perceptual": plan.entry.perceptual,
@@ -127,41 +130,8 @@ def provenance_text(entry: CatalogEntry) -> str:
     return f"MedSR {medsr.__version__}; {mark}model {entry.name} {entry.version}".strip()
 
 
-Enlarge = Callable[[Array, Callable[[float], None]], Array]
-
-
-def _choose_method(
-    plan: Plan, options: UpscaleOptions, limit: int | None, coarse: Array
-) -> tuple[Enlarge, Callable[[], str]]:
-    """A function that enlarges one channel onto the work grid, and one that says where it ran."""
-    if plan.entry.kind == "interpolation":
-        source, target, name = plan.target.source, plan.target.work, plan.entry.name
-        return lambda array, report: interpolate(array, source, target, name, report), lambda: "cpu"
-    if plan.entry.kind == "deconvolution":
-        smoothness = plan.entry.smoothness
-        tikhonov = plan.acquisition.tikhonov
-        return lambda array, report: tikhonov(array, smoothness).astype(np.float32, copy=False), lambda: "cpu"
-    # Only here does torch come in.
-    try:
-        from medsr.inference.network import make_enlarger
-    except ImportError as error:
-        if (error.name or "").startswith("medsr"):
-            raise
-        what = f"The package {error.name or 'torch'} is not installed"
-        if not isinstance(error, ModuleNotFoundError):
-            what = f"torch cannot be loaded ({error})"
-        raise MissingDependencyError(
-            f"{what}; the network {plan.entry.name} needs it. Install with: pip install 'medsr[network]'. "
-            "Interpolation and tikhonov run without."
-        ) from error
-
-    enlarger = make_enlarger(plan, options.device, limit, Normalisation.of(coarse, plan.modality))
-    # Asked afterwards: for want of memory it may have gone on to the CPU.
-    return enlarger, lambda: enlarger.device
-
-
 def _each_channel(
-    coarse: Array, plan: Plan, enlarge: Enlarge, options: UpscaleOptions, progress: Progress
+    coarse: Array, plan: Plan, enlarge: Enlarger, options: UpscaleOptions, progress: Progress
 ) -> tuple[Array, list[tuple[Consistency, SeenEnergy]]]:
     """Enlarge, every colour alone or all together, and compare; ``(z, y, x)`` or ``(z, y, x, c)``."""
     parts = [coarse] if plan.together else _colours(coarse)
@@ -185,11 +155,12 @@ def _colours(image: Array) -> list[Array]:
 
 def _compare(fine: Array, coarse: Array, plan: Plan, *, apply: bool) -> tuple[Consistency, SeenEnergy]:
     """How one enlarged channel agrees with what was measured; a network's result is moved towards it where allowed."""
-    if apply and plan.entry.kind == "network":
+    if apply and plan.entry.needs_torch:
         # Nothing is darker than the darkest measurement, but for ringing.
         np.maximum(fine, coarse.min(), out=fine)
-    agreement = make_consistent(fine, coarse, plan.acquisition, noise=plan.noise, apply=apply and plan.corrects)
-    return agreement, seen_energy(fine, plan.acquisition)
+    apply = apply and plan.method.corrects(plan)
+    agreement = make_consistent(fine, coarse, plan.acquisition, noise=plan.noise, apply=apply)
+    return agreement, seen_energy(fine, agreement.difference + coarse, plan.acquisition)
 
 
 def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
@@ -206,13 +177,15 @@ def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
     for axis, step in enumerate(steps):
         if step > 1 + 1e-3:
             n = grid.size_xyz[axis]
-            blur[2 - axis] = AxisSampling(n, n, 1.0, float(step), Profile.GAUSSIAN, 0.0).matrix
+            blur[2 - axis] = AxisSampling(n, n, 1.0, Profile("gaussian", float(step)), 0.0).matrix
     smooth = apply_along(work, blur) if blur else work
     # On its own lattice a voxel is taken as it is; elsewhere a cubic spline is the best local guess.
     return interpolate(np.asarray(smooth, dtype=np.float32), grid, target.output, "bspline", outside=outside)
 
 
-def _make_maps(work: Array, coarse: Array, plan: Plan, volume: Volume, names: tuple[str, ...]) -> dict[str, Volume]:
+def _make_maps(
+    work: Array, coarse: Array, agreement: Consistency, plan: Plan, volume: Volume, names: tuple[str, ...]
+) -> dict[str, Volume]:
     maps: dict[str, Volume] = {}
     if work.ndim == 4 or not names:
         return maps
@@ -221,7 +194,7 @@ def _make_maps(work: Array, coarse: Array, plan: Plan, volume: Volume, names: tu
         change = _to_output_grid(work - plain, plan.target, 0.0)
         maps["difference"] = volume.replace(array=change, geometry=plan.target.output, warnings=())
     if "residual" in names:
-        maps["residual"] = volume.replace(array=-residual_of(work, coarse, plan.acquisition), warnings=())
+        maps["residual"] = volume.replace(array=agreement.difference, warnings=())
     return maps
 
 
@@ -243,10 +216,11 @@ def _worst(agreement: list[Consistency], plan: Plan) -> dict[str, Any]:
     worst = max(agreement, key=lambda c: c.residual)
     percent = 100 * worst.residual
     model = plan.entry
-    learned = f" ({model.downscaling}, which {model.name} learned to undo)" if plan.scale and not plan.corrects else ""
+    as_measured = not plan.scale or plan.method.corrects(plan)
+    learned = "" if as_measured else f" ({model.downscaling}, which {model.name} learned to undo)"
     measured = " It was measured, not corrected." if learned else ""
     return {
-        **{key: float(f"{value:.6g}") for key, value in dataclasses.asdict(worst).items()},
+        **{name: float(f"{getattr(worst, name):.6g}") for name in _AGREEMENT},
         "residual_percent": round(percent, 4),
         "meaning": f"Degraded again{learned}, the result differs from the measured data by {percent:.2g} % of the "
         f"signal.{measured}",

@@ -7,6 +7,7 @@ raises an InputError that says what is wrong with the file. Every writer writes 
 from __future__ import annotations
 
 from medsr.io.describing import describe
+from medsr.io.dicom_instance import database_facts, database_tags, instance_facts
 from medsr.io.formats import READABLE, WRITABLE
 from medsr.io.reading import read_geometry, read_volume
 from medsr.io.staging import Staging
@@ -17,8 +18,11 @@ __all__ = [
     "WRITABLE",
     "Staging",
     "check_output",
+    "database_facts",
+    "database_tags",
     "describe",
     "files_of",
+    "instance_facts",
     "read_geometry",
     "read_volume",
     "stage_volume",

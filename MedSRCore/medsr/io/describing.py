@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.facts import Facts
 from medsr.geometry import Geometry
 from medsr.io.dicom import list_series
 from medsr.io.formats import READABLE, StrPath, existing_input, reader_of, suffix_of
 from medsr.io.reading import read_volume
+from medsr.notices import disagreements
 from medsr.volume import Volume
 
 _SAMPLE = 2_000_000
 _PERCENTILES = (1, 50, 99)
 
 
-def describe(path: StrPath, series: str | None = None) -> dict[str, Any]:
+def describe(
+    path: StrPath, series: str | None = None, judge: Callable[[Volume], Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """Everything about an image as plain values, ready for JSON.
 
     A DICOM folder with several series and no `series` gives only its format and the list ``series``; otherwise the
@@ -29,6 +32,7 @@ def describe(path: StrPath, series: str | None = None) -> dict[str, Any]:
     Args:
         path: as for `read_volume`.
         series: number or UID of a DICOM series.
+        judge: tells more of the volume; its keys are added.
 
     Raises:
         As `read_volume`.
@@ -42,7 +46,7 @@ def describe(path: StrPath, series: str | None = None) -> dict[str, Any]:
             return {**about, "series": found}
         about["series"] = found
     volume = read_volume(source, series=series)
-    return {**about, **describe_volume(volume)}
+    return {**about, **describe_volume(volume), **(judge(volume) if judge else {})}
 
 
 def describe_volume(volume: Volume) -> dict[str, Any]:
@@ -63,22 +67,9 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "modality_from": (stated.source if stated else "header") if volume.modality else "not stated in the file",
         "facts": volume.facts.to_json(),
         "anisotropy": _anisotropy(volume),
-        "warnings": [*volume.warnings, *contradiction_sentences(volume.facts)],
+        "warnings": [*volume.warnings, *map(str, disagreements(volume.facts))],
         "metadata": dict(volume.metadata),
     }
-
-
-def contradiction_sentences(facts: Facts) -> list[str]:
-    """Where sources disagree, and which of them is believed."""
-    found = []
-    for believed, other in facts.contradictions():
-        of = f" along {other.axis}" if other.axis else ""
-        name = other.name.replace("_mm", "").replace("_", " ")
-        found.append(
-            f"The sources disagree on the {name}{of}: {other.value} ({other.source}), {believed.value} "
-            f"({believed.source}). The {believed.source} is believed."
-        )
-    return found
 
 
 def axis_letters(geometry: Geometry) -> str:

@@ -233,7 +233,7 @@ def _slices(path: Path, dataset: Any) -> list[Slice]:
             f"{promised:,} bytes, the file states {stored:,}. Copy or export it again."
         )
     if not groups:
-        plain = _plain_slice(path, dataset, size)
+        plain = plain_slice(path, dataset, size)
         if frames == 1:
             return [plain]
         # A cine or an old multi-frame object: where its frames lie is unknown.
@@ -258,7 +258,8 @@ def _is_packed(dataset: Any) -> bool:
         return True
 
 
-def _plain_slice(path: Path, dataset: Any, size: tuple[int, int]) -> Slice:
+def plain_slice(path: Path, dataset: Any, size: tuple[int, int]) -> Slice:
+    """The image of a classic header, whose elements stand at the top level."""
     spacing = elements.numbers(dataset, "PixelSpacing", 2) or elements.numbers(dataset, "ImagerPixelSpacing", 2)
     return Slice(
         path,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from medsr.errors import InvalidValueError
 from medsr.models.haar import haar
 from medsr.models.layers import CONVOLUTIONS, bias_of, fold, unfold
+from medsr.physics.sampling import AxisSampling
 
 FOLD = 2
 """Side of the block of voxels that is folded into channels."""
@@ -30,6 +31,13 @@ DETAIL_GAIN = 8.0
 
 STEP = 0.1
 """Size of a typical correction. With the tail's weights of usual size, one optimiser step changes the output little."""
+
+
+PER_AXIS = 6
+"""Numbers that describe one axis."""
+
+_READ_AT = (0.25, 0.5, 0.75)
+"""Frequencies, in cycles per sample, at which a profile's spectrum is told: below, at and above Nyquist's."""
 
 
 class ConditionedBlock(nn.Module):
@@ -62,7 +70,6 @@ class ProfileRefiner(nn.Module):
         spatial_dims: 2 or 3.
         channels: features per folded voxel.
         blocks: number of residual blocks.
-        condition_size: length of the vector that describes the acquisition.
         condition_width: width of the embedding of that vector.
     """
 
@@ -74,7 +81,6 @@ class ProfileRefiner(nn.Module):
         spatial_dims: int = 3,
         channels: int = 64,
         blocks: int = 5,
-        condition_size: int = 9,
         condition_width: int = 64,
     ) -> None:
         super().__init__()
@@ -88,7 +94,7 @@ class ProfileRefiner(nn.Module):
         # Fixed, so not part of the weights file.
         self.register_buffer("analysis", gain * haar(spatial_dims), persistent=False)
         self.register_buffer("synthesis", STEP * folded * haar(spatial_dims).T, persistent=False)
-        self.embed = nn.Sequential(nn.Linear(condition_size, condition_width), nn.SiLU())
+        self.embed = nn.Sequential(nn.Linear(PER_AXIS * spatial_dims, condition_width), nn.SiLU())
         self.head = convolution(folded, channels, 3, padding=1)
         self.blocks = nn.ModuleList(ConditionedBlock(spatial_dims, channels, condition_width) for _ in range(blocks))
         self.tail = convolution(channels, folded, 3, padding=1)
@@ -112,7 +118,7 @@ class ProfileRefiner(nn.Module):
 
         Args:
             x: ``(B, 1, *size)``, the deconvolved image, intensities normalised to about [0, 1]; each size even.
-            condition: ``(B, condition_size)``, see `acquisition_condition`.
+            condition: ``(B, PER_AXIS * spatial_dims)``, see `acquisition_condition`.
 
         Returns:
             ``(B, 1, *size)``, same scale as `x`.
@@ -129,22 +135,27 @@ def mix(x: Tensor, matrix: Tensor) -> Tensor:
     return torch.einsum("dc,bc...->bd...", matrix.to(x.dtype), x)
 
 
-def acquisition_condition(factors: Sequence[float], widths: Sequence[float], boxes: Sequence[bool]) -> list[float]:
-    """The vector that tells the network how its input was acquired; three numbers per axis.
+def acquisition_condition(axes: Sequence[AxisSampling]) -> list[float]:
+    """The vector that tells the network how its input was acquired; `PER_AXIS` numbers for each axis.
+
+    A profile is told by its spectrum, so a new kind needs nothing here.
 
     Args:
-        factors: fine voxels per sample, per axis, in the order of the tensor's axes.
-        widths: profile widths in fine voxels.
-        boxes: True where the profile is a box.
+        axes: in the order of the tensor's axes.
 
     Returns:
-        Per axis: ``log2 factor``, ``log2`` of the profile width relative to the factor, and 1 for a box on an
-        enlarged axis. All zero on an axis that was not enlarged.
+        Per axis: ``log2`` of the factor, ``log2`` of the width of the profile over the distance of the samples, what
+        the profile leaves of waves of a quarter, a half and three quarters of a cycle per sample, and 1 where it was
+        assumed. All zero on an axis that was not enlarged.
     """
     values: list[float] = []
-    for factor, width, box in zip(factors, widths, boxes, strict=True):
-        enlarged = factor > 1 + 1e-6
-        values += [math.log2(factor), math.log2(max(width, 1.0) / factor), float(box)] if enlarged else [0.0] * 3
+    for axis in axes:
+        if not axis.is_enlarged:
+            values += [0.0] * PER_AXIS
+            continue
+        profile = axis.profile
+        spectrum = [profile.transfer(frequency) for frequency in _READ_AT]
+        values += [math.log2(axis.factor), math.log2(axis.width / axis.factor), *spectrum, float(profile.assumed)]
     return values
 
 

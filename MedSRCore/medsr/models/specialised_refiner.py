@@ -33,7 +33,7 @@ class SpecialisedRefiner(nn.Module):
 
     Args:
         network: the trained network.
-        condition: ``(condition_size,)``.
+        condition: what `acquisition_condition` gives.
     """
 
     def __init__(self, network: ProfileRefiner, condition: Tensor) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.downscaling import downscale
 from medsr.errors import InputError
 from medsr.io import read_volume
 from medsr.normalisation import Normalisation
+from medsr.physics.downscaling import downscale
 from medsr.training.volumes import TrainingVolume, fourier_shrink, listed_file, read_data_list
 
 logger = logging.getLogger(__name__)
@@ -77,10 +77,12 @@ def _read(file: Path, modality: str) -> NDArray[np.float32]:
     flat = planes[:, 0]
     factor = max(1, round(max(flat.shape) / _PHOTOGRAPH_SIDE))
     cropped = flat[:, : flat.shape[1] // factor * factor, : flat.shape[2] // factor * factor]
-    return downscale(cropped, "area", (1, factor, factor)).astype(np.float32, copy=False)
+    return downscale(cropped, "box", (1, factor, factor)).astype(np.float32, copy=False)
 
 
 def _volume(name: str, plane: NDArray[np.float32], coarser_factor: float | None) -> TrainingVolume:
     array = plane.astype(np.float16)
-    coarser = array if coarser_factor is None else fourier_shrink(plane, coarser_factor).astype(np.float16)
+    if coarser_factor is None:
+        return TrainingVolume(name, 1.0, array, array)
+    coarser = fourier_shrink(plane, [coarser_factor] * plane.ndim).astype(np.float16)
     return TrainingVolume(name, 1.0, array, coarser)

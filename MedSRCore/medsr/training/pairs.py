@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from medsr.downscaling import add_gaussian_noise, downscale
+from medsr.physics.downscaling import downscale
+from medsr.physics.noise import add_gaussian_noise
 from medsr.training.images import TrainingImage
 from medsr.training.patches import random_crop, random_intensity_curve
 from medsr.training.recipe import Recipe

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from lightning import LightningModule
 from torch import Tensor
 
 from medsr.losses.pixel import mean_absolute_error
+from medsr.models.profile_refiner import PER_AXIS, ProfileRefiner
 from medsr.training.recipe import Recipe
-from medsr.training.schedule import adam
+from medsr.training.schedule import adam, muon
 
 
 class RestorationModule(LightningModule):
@@ -20,21 +20,29 @@ class RestorationModule(LightningModule):
     Logs ``loss`` beside ``loss_before`` in training; in validation the PSNR gain in dB over the input.
     """
 
-    def __init__(self, network: torch.nn.Module, recipe: Recipe) -> None:
+    def __init__(self, network: ProfileRefiner, recipe: Recipe) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self._errors: dict[str, list[tuple[float, float]]] = {}
 
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
-        """Mean absolute error of one batch, logged beside what it was before the network."""
+        """The error of one batch, logged beside the mean absolute error before the network."""
         restored = self.network(batch["input"], batch["condition"])
-        loss = mean_absolute_error(restored.float(), batch["target"])
+        loss = self._error(restored.float(), batch["target"])
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         # Beside the loss, what it was before the network: their distance is what was learned.
         before = mean_absolute_error(batch["input"], batch["target"])
         self.log("loss_before", before, on_step=False, on_epoch=True, prog_bar=True)
         return loss
+
+    def _error(self, restored: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute error; in a squared cool-down the root mean squared error, each patch alone."""
+        recipe = self.recipe
+        if not recipe.losses.squared_cooldown or self.global_step < recipe.steps - recipe.optimiser.cooldown:
+            return mean_absolute_error(restored, target)
+        # The root keeps difficult patches from outweighing all others.
+        return (restored - target).square().flatten(1).mean(1).sqrt().mean()
 
     def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
         """Collect squared errors before and after, for all examples and per kind of acquisition."""
@@ -43,7 +51,7 @@ class RestorationModule(LightningModule):
         before = (batch["input"] - batch["target"]).square().mean(spatial)
         after = (restored - batch["target"]).square().mean(spatial)
         # The second axis is enlarged in no single-axis example.
-        single_axis = batch["condition"][:, 3] == 0
+        single_axis = batch["condition"][:, PER_AXIS] == 0
         for name, chosen in (("", single_axis | True), ("_single_axis", single_axis), ("_more_axes", ~single_axis)):
             self._errors.setdefault(name, []).append((float(before[chosen].sum()), float(after[chosen].sum())))
 
@@ -56,6 +64,8 @@ class RestorationModule(LightningModule):
         self._errors.clear()
 
     def configure_optimizers(self) -> Any:
-        """Adam for the network."""
+        """Muon for the hidden convolutions, or Adam for everything."""
         recipe = self.recipe.optimiser
+        if recipe.muon:
+            return muon(self.network, recipe.learning_rate, self.recipe.steps, recipe)
         return adam(self.network.parameters(), recipe.learning_rate, self.recipe.steps, recipe)

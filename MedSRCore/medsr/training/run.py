@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
@@ -144,7 +145,7 @@ def _module(network: nn.Module, recipe: Recipe) -> LightningModule:
     if recipe.family == "features":
         return TextureModule(network, recipe)
     if not isinstance(network, Enlarger):
-        return RestorationModule(network, recipe)
+        return RestorationModule(cast("ProfileRefiner", network), recipe)
     losses, adversary = recipe.losses, recipe.adversary
     features = _feature_network(losses, network) if losses.perceptual else None
     content = ContentLoss(losses, features, adversary.train_features)

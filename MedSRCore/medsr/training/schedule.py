@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from medsr.models.profile_refiner import ConditionedBlock, ProfileRefiner
+from medsr.training.muon import Muon
 from medsr.training.sections import OptimiserRecipe
 
 
@@ -19,6 +21,19 @@ def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
 
 def adam(parameters: Iterable[torch.nn.Parameter], peak: float, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
     """Adam whose rate follows `rate_at`, in the form that Lightning's ``configure_optimizers`` returns."""
-    optimiser = torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99))
+    return scheduled(torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99)), steps, recipe)
+
+
+def muon(network: ProfileRefiner, peak: float, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
+    """As `adam`, with Muon for the convolutions of the blocks."""
+    blocks = cast("Iterable[ConditionedBlock]", network.blocks)
+    hidden = [layer.weight for block in blocks for layer in (block.first, block.second)]
+    chosen = {id(weight) for weight in hidden}
+    others = [weight for weight in network.parameters() if id(weight) not in chosen]
+    return scheduled(Muon(hidden, others, peak), steps, recipe)
+
+
+def scheduled(optimiser: torch.optim.Optimizer, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
+    """An optimiser whose rate follows `rate_at`."""
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, steps, recipe))
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

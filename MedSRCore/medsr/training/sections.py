@@ -40,12 +40,27 @@ class AcquisitionRecipe:
     thick_range: tuple[float, float] = field(default=(1.3, 8.0), metadata=doc("other factors of the thick axis"))
     whole_factors: float = field(default=0.85, metadata=doc("share of thick-axis examples with a whole factor"))
     exact_width: float = field(
-        default=0.75, metadata=doc("share of examples whose profile is as wide as the spacing")
+        default=0.5, metadata=doc("share of slice profiles that are as wide as the distance of the slices")
     )
-    relative_width: tuple[float, float] = field(default=(0.7, 1.2), metadata=doc("profile width / spacing otherwise"))
-    box: float = field(default=0.08, metadata=doc("share of box profiles"))
-    misstated: float = field(default=0.05, metadata=doc("share of examples whose stated width is wrong"))
+    relative_width: tuple[float, float] = field(
+        default=(0.5, 1.3), metadata=doc("width of the others over the distance of the slices")
+    )
+    box: float = field(default=0.08, metadata=doc("share of slice profiles that are boxes"))
+    partitions: float = field(
+        default=0.3, metadata=doc("share of Fourier encoding where one axis is thick (partitions of 3D MR)")
+    )
+    kspace: float = field(
+        default=0.75, metadata=doc("share of Fourier encoding where several axes are enlarged (planes, 3D MR)")
+    )
+    encoded_planes: float = field(
+        default=0.1, metadata=doc("share of thick-slice examples whose planes are enlarged too, and Fourier-encoded")
+    )
+    tapered: float = field(default=0.5, metadata=doc("share of Fourier-encoded examples with a filtered spectrum"))
+    zero_filled: float = field(default=0.15, metadata=doc("share of them acquired coarser than their grid"))
+    zero_filled_by: float = field(default=1.4, metadata=doc("resolution over the distance of the samples, at most"))
+    misstated: float = field(default=0.1, metadata=doc("share of examples whose stated width is wrong"))
     misstated_by: float = field(default=1.3, metadata=doc("stated / true width lies in [1/this, this]"))
+    unknown: float = field(default=0.25, metadata=doc("share of examples whose profile is assumed, not stated"))
     noise: float = field(default=0.12, metadata=doc("share of examples with noise"))
     noise_range: tuple[float, float] = field(default=(0.003, 0.04), metadata=doc("noise level / 99th percentile"))
     rician: bool = field(default=True, metadata=doc("Rician (magnitude MR) noise; else Gaussian (CT)"))
@@ -66,7 +81,8 @@ class AppearanceRecipe:
 class OptimiserRecipe:
     """Warm-up, constant rate, then linear cool-down, so that a training can be prolonged before its cool-down."""
 
-    learning_rate: float = field(default=1e-3, metadata=doc("peak rate of Adam"))
+    learning_rate: float = field(default=1e-3, metadata=doc("peak rate"))
+    muon: bool = field(default=False, metadata=doc("Muon for the convolutions of a refiner's blocks; else Adam"))
     warmup: int = field(default=200, metadata=doc("steps of linear warm-up"))
     cooldown: int = field(default=1000, metadata=doc("steps of linear cool-down at the end"))
     clip: float = field(default=0.5, metadata=doc("largest gradient norm"))
@@ -80,9 +96,9 @@ class EnlargingRecipe:
     downscaling: str = field(
         default="bicubic",
         metadata=doc(
-            "a name of medsr.downscaling. The sources state bicubic for the 2D systems (Ledig et al. 2017; Bing et al. "
-            "2019); the code of Wang et al. shrinks by nearest_wang, shifted by half a fine voxel, so kspace is taken "
-            "for their systems and nearest_wang only to reproduce them"
+            "a kind of medsr.physics.profiles. The sources state bicubic for the 2D systems (Ledig et al. 2017; Bing "
+            "et al. 2019); the code of Wang et al. shrinks by nearest_wang, shifted by half a fine voxel, so kspace is "
+            "taken for their systems and nearest_wang only to reproduce them"
         ),
     )
     noise: float = field(default=0.0, metadata=doc("share of examples with normal noise on the coarse image"))
@@ -97,6 +113,9 @@ class LossRecipe:
 
     l1: float = field(default=1.0, metadata=doc("mean absolute error"))
     mse: float = field(default=0.0, metadata=doc("mean squared error"))
+    squared_cooldown: bool = field(
+        default=False, metadata=doc("refine: root mean squared error of each patch while the rate cools down")
+    )
     intermediate: float = field(
         default=0.0,
         metadata=doc(

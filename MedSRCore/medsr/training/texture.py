@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
-from medsr.degradation import apply_along
-from medsr.downscaling import add_gaussian_noise, bicubic_matrix, downscale
 from medsr.losses.perceptual import feature_maps
+from medsr.physics.downscaling import bicubic_matrix, downscale
+from medsr.physics.noise import add_gaussian_noise
+from medsr.physics.sampling import apply_along
 from medsr.training.data import NumberedData
 from medsr.training.images import TrainingImage, load_images
 from medsr.training.pairs import FinePatches
@@ -58,7 +59,7 @@ def _noisy(patch: Array, rng: np.random.Generator) -> Array:
 
 
 def _blocky(patch: Array, _rng: np.random.Generator) -> Array:
-    return np.kron(downscale(patch, "area", (1, 2, 2)), np.ones((1, 2, 2), np.float32))
+    return np.kron(downscale(patch, "box", (1, 2, 2)), np.ones((1, 2, 2), np.float32))
 
 
 SPOILING: Sequence[Callable[[Array, np.random.Generator], Array]] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from scipy import fft
 from scipy.signal.windows import tukey
 
 from medsr.errors import InputError
+from medsr.facts import AXES
 from medsr.normalisation import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -22,12 +23,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingVolume:
-    """One loaded volume: float16 array ``(z, y, x)``, intensities normalised, and its coarser copy."""
+    """One loaded volume: float16 array ``(z, y, x)``, intensities normalised, and its coarser copy.
+
+    `across` is the array axis across thick slices, whose other planes are too coarse to learn from; None for volumes
+    that are fine along every axis.
+    """
 
     name: str
     weight: float
     array: NDArray[np.float16]
     coarser: NDArray[np.float16]
+    across: int | None = None
 
 
 def read_data_list(path: Path, subset: str) -> list[dict[str, object]]:
@@ -63,13 +69,17 @@ def listed_file(path: Path, root: Path, entry: Mapping[str, object]) -> Path:
 
 
 def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_factor: float) -> list[TrainingVolume]:
-    """Load every volume of a subset; files are relative to `root`, an entry may state a modality of its own."""
+    """Load every volume of a subset; files are relative to `root`.
+
+    An entry may state a modality of its own, and with ``"across": "z"`` that only slices across that axis are fine.
+    """
     volumes = []
     for entry in read_data_list(path, subset):
         file = listed_file(path, root, entry)
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), sitk.sitkFloat32))
         array = Normalisation.of(array, str(entry.get("modality", modality))).apply(array)
-        coarser = fourier_shrink(array, coarser_factor)
+        across = _array_axis(path, entry["across"]) if "across" in entry else None
+        coarser = fourier_shrink(array, [1.0 if axis == across else coarser_factor for axis in range(array.ndim)])
         logger.info("%s %s", file.name, array.shape)
         volumes.append(
             TrainingVolume(
@@ -77,18 +87,30 @@ def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_fac
                 float(entry.get("weight", 1.0)),  # type: ignore[arg-type]
                 array.astype(np.float16),
                 coarser.astype(np.float16),
+                across,
             )
         )
     return volumes
 
 
-def fourier_shrink(array: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    """A coarser copy with content up to its own Nyquist frequency: crop the spectrum, tapered at its rim."""
+def _array_axis(path: Path, name: object) -> int:
+    if name not in list(AXES):
+        raise InputError(f"{path}: across is one of {', '.join(AXES)}, got {name!r}.")
+    return 2 - AXES.index(str(name))
+
+
+def fourier_shrink(array: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
+    """A copy, coarser by one factor per axis, with content up to its own Nyquist frequency.
+
+    The spectrum is cropped, tapered at its rim.
+    """
     spectrum = fft.fftshift(fft.fftn(array))
-    keep = [max(8, round(n / factor)) for n in array.shape]
+    keep = [n if factor == 1 else max(8, round(n / factor)) for n, factor in zip(array.shape, factors, strict=True)]
     window = tuple(slice(n // 2 - k // 2, n // 2 - k // 2 + k) for n, k in zip(array.shape, keep, strict=True))
     spectrum = spectrum[window]
     for axis, k in enumerate(keep):
+        if k == array.shape[axis]:
+            continue
         shape = [1] * array.ndim
         shape[axis] = k
         spectrum = spectrum * tukey(k, 0.15).reshape(shape)

@@ -76,13 +76,16 @@ def targetEntries() -> list[tuple[str, str, str]]:
 
 
 def profileEntries() -> list[tuple[str, str, str]]:
-    """Shapes of the slice profile."""
-    return [
-        ("auto", _("Automatic profile"), _("Gaussian, as most MR sequences have it")),
-        ("gaussian", _("Gaussian profile"), _("Full width at half maximum is the slice thickness")),
-        ("box", _("Box profile"), _("Even sensitivity over the slice thickness, as in CT")),
-        ("kspace", _("Fourier-encoded"), _("3D MR: the scan was encoded in all directions, and its spectrum ends")),
-    ]
+    """Automatic, then what scanners do, as the library has it."""
+    from medsr.physics.profiles import KINDS, MEASURED
+
+    kinds = [(name, KINDS[name].title, KINDS[name].help) for name in MEASURED]
+    return [automaticProfile(), *((name, title, about[:1].upper() + about[1:]) for name, title, about in kinds)]
+
+
+def automaticProfile() -> tuple[str, str, str]:
+    """The first of the profiles, which is there without the library, too."""
+    return ("auto", _("Automatic profile"), _("Found from the header, else from the voxels"))
 
 
 def modeEntries() -> list[tuple[str, str, str]]:
@@ -106,7 +109,7 @@ def modalityEntries() -> list[tuple[str, str, str]]:
 def axisEntries() -> list[tuple[str, str, str]]:
     """Axes across the slices."""
     return [
-        ("auto", _("Coarsest axis"), _("The axis of the largest spacing")),
+        ("auto", _("Automatic"), _("From the header, else by the shape of the voxels")),
         *((name, _("{axis} axis").format(axis=name), _("Grid axis {axis}").format(axis=name)) for name in "xyz"),
     ]
 
@@ -164,9 +167,14 @@ def modelEntries() -> list[tuple[str, str, str]]:
 
     entries = sorted(load_catalog().values(), key=lambda entry: (bool(entry.scales), not entry.needs_torch))
     return [
-        ("auto", _("Automatic (recommended)"), _("The shipped network for this kind of image, else Tikhonov")),
+        automaticModel(),
         *((entry.name, _labelled(entry), _marked(entry, entry.summary)) for entry in entries),
     ]
+
+
+def automaticModel() -> tuple[str, str, str]:
+    """The first of the models, which is there without the library, too."""
+    return ("auto", _("Automatic (recommended)"), _("The shipped network for this kind of image, else Tikhonov"))
 
 
 def modelText(name: str, chosen: str = "") -> str:

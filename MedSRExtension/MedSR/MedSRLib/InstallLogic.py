@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from MedSRLib.Errors import InstallError
 from MedSRLib.Translation import tr as _
@@ -59,23 +59,31 @@ class InstallLogic:
         self._isTesting = isTesting
         self.wheelFolder = ""
 
-    def missing(self) -> list[str]:
-        """The requirements that this Python does not meet; nothing is imported."""
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        wanted = [line.split("#")[0].strip() for line in lines]
-        return [requirement for requirement in wanted if requirement and not _isMet(requirement)]
+    def missing(self, packages: Sequence[str] | None = None) -> list[str]:
+        """The requirements that this Python does not meet; nothing is imported.
 
-    def ensure(self, modelName: str, instead: str = "") -> None:
+        Args:
+            packages: names of those that are needed; None for all of the file, which knows their versions.
+        """
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        known = [requirement for line in lines if (requirement := line.split("#")[0].strip())]
+        if packages is not None:
+            versions = {_nameOf(requirement): requirement for requirement in known}
+            known = [versions.get(name, name) for name in packages]
+        return [requirement for requirement in known if not _isMet(requirement)]
+
+    def ensure(self, modelName: str, packages: Sequence[str] | None = None, instead: str = "") -> None:
         """Make sure that `modelName` can run, asking once.
 
         Args:
             modelName: of the model or recipe that needs the packages.
+            packages: which it needs, as for `missing`.
             instead: what a person who declines can do; default: choose another method.
 
         Raises:
             InstallError: the person declined, it cannot work on this computer, or the installation failed.
         """
-        missing = self.missing()
+        missing = self.missing(packages)
         if not missing:
             return
         _checkPlatform(missing)
@@ -94,7 +102,7 @@ class InstallLogic:
                 declined=True,
             )
         self._install(missing)
-        still = self.missing()
+        still = self.missing(packages)
         if still:
             raise InstallError(
                 _("{packages} could not be installed. See the log for pip's messages, or restart Slicer.").format(
@@ -220,17 +228,3 @@ def recipesNeedTorch(recipes: Sequence[str], model: str | None = None) -> bool:
     parts = [load_recipe(name) for recipe in chosen for name in recipe.one_of]
     names = {model or recipe.model for recipe in (*chosen, *parts) if not recipe.one_of}
     return any(name == "auto" or find_model(name).needs_torch for name in names)
-
-
-def modelOf(volume: Any, options: Any) -> Any:
-    """The catalog entry that a job with `options` will run on `volume`."""
-    import dataclasses
-
-    from medsr.catalog import find_model
-    from medsr.inference.plan import make_plan
-
-    if options.model != "auto":
-        return find_model(options.model)
-    # The target does not matter for the choice.
-    simple = dataclasses.replace(options, scale=(2.0, 2.0, 2.0), spacing=None, isotropic=False, reference=None)
-    return make_plan(volume, simple).entry

@@ -10,6 +10,7 @@ from typing import Any
 
 from MedSRLib.Errors import JobCancelled
 from MedSRLib.JobRunner import JobRunner, Ticket
+from MedSRLib.Messages import inWords
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Job:
         elif event.kind == "progress":
             self.fraction, self.secondsLeft = event.fraction, event.seconds_left
         elif event.kind == "warning":
-            self.warnings.append(event.message)
+            self.warnings.append(inWords({"kind": event.notice, "values": event.values, "text": event.message}))
         self._tell(self._progress)
 
     def onLog(self, line: str) -> None:

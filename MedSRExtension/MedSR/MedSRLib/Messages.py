@@ -1,14 +1,165 @@
-"""Texts of the library, which speak of the command line's options, in the words of the panel."""
+"""What the library decided and warns of, in the words of the panel.
+
+Decisions and warnings come as notices, a kind and its values; `templates` words them, in the person's language. Errors
+are English sentences that speak of the command line's options; `forPanel` names the panel's controls instead.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from MedSRLib.Translation import tr as _
 
 
+@cache
+def templates() -> dict[str, str]:
+    """Kind of notice -> words; values are those of `medsr.notices.WORDS`. A kind that is not here keeps its English."""
+    return {
+        "target": _("Target: {what}."),
+        "target.scale": _("factor {factors}"),
+        "target.spacing": _("spacing {spacings} mm"),
+        "target.isotropic": _("isotropic at the finest spacing, {spacing:.4g} mm"),
+        "target.twice": _("twice as fine in every direction"),
+        "target.reference": _("the voxels of the chosen volume, {grid}"),
+        "target.fixed": _("{scale} times as fine {where}, the factor of {model}"),
+        "target.capped": _(
+            "The slices are more than {limit:g} times as thick as the pixels: brought down to {reached:.3g} mm, not to "
+            "{wanted:.3g} mm."
+        ),
+        "where.everywhere": _("in every direction"),
+        "where.plane": _("in plane ({axes})"),
+        "modality": _("Modality: {modality} ({known})."),
+        "known.option": _("as chosen"),
+        "known.header": _("from the header"),
+        "known.sidecar": _("from the sidecar"),
+        "known.slicer": _("from the header"),
+        "known.modality": _("assumed"),
+        "known.voxels": _("read from the voxels, {percent:.0f} % sure"),
+        "known.air": _("guessed: the lowest intensity, {lowest:g}, is air in Hounsfield units"),
+        "known.intensities": _("guessed: intensities start at {lowest:g}"),
+        "noise": _("Noise: {percent:.1f} % of the brightest signal, read from {place}."),
+        "acquisition": _("Acquisition along {axis}: {profile} ({known})."),
+        "profile.gaussian": _("Gaussian profile, {width:.3g} mm"),
+        "profile.box": _("box profile, {width:.3g} mm"),
+        "profile.kspace": _("Fourier-encoded, {width:.3g} mm"),
+        "profile.filtered": _("{profile}, filtered over {percent:.0f} % of the band"),
+        "acquisition.implausible": _(
+            "A width of {width:g} mm along {axis} is implausible for samples every {spacing:.4g} mm; {taken:.3g} mm is "
+            "used."
+        ),
+        "acquisition.interpolated": _(
+            "Along {axis} the scanner resolved {resolution:.2g} mm and interpolated to voxels of {spacing:.2g} mm. "
+            "Smaller voxels add little there."
+        ),
+        "facts.disagree": _(
+            "The {name} is {value} ({source}), but also {believed} ({believed_source}); the latter is taken."
+        ),
+        "facts.disagree_along": _(
+            "The {name} along {axis} is {value} ({source}), but also {believed} ({believed_source}); the latter is "
+            "taken."
+        ),
+        "model.option": _("Method: {model}, as chosen."),
+        "model.auto": _("Method: {model}, made for {modality}, {shape}."),
+        "model.no_network": _("Method: {model}. There is no network for {modality}, {shape}."),
+        "model.beyond": _(
+            "Method: {model}. A factor of {factor:.3g} along several axes is beyond what {network} learned, {limit:g}."
+        ),
+        "model.no_torch": _("Method: {model}. PyTorch is not installed, which {network} needs."),
+        "shape.volume": _("volumetric"),
+        "shape.slices": _("slice by slice"),
+        "shape.thin": _("fewer than {count} slices"),
+        "model.torch_missing": _(
+            "PyTorch is not installed in the Python that does the work: {model} was taken instead of the network "
+            "{network}, which resolves more."
+        ),
+        "model.far": _(
+            "{model} learned factors up to {limit:g} along several axes; {factor:.3g} is asked. {instead} does better "
+            "there."
+        ),
+        "model.farther": _("{model} was trained for factors up to {limit:g}; {factor:.3g} is asked."),
+        "model.perceptual": _(
+            "Perceptual: may invent detail. {model} was trained to look right; do not measure on its result."
+        ),
+        "slices": _("Slice by slice across {axis}."),
+        "planes.measured": _(
+            "Slices across {axes} were measured complete; they are refined by {model} too, averaged in."
+        ),
+        "planes.all": _("Slices across {axes} are refined by {model} too, averaged in."),
+        "fixed.factor": _("{model} enlarges by {scale} {where}."),
+        "fixed.across": _("Deconvolution enlarges by {factor:.3g} across the slices ({axis})."),
+        "fixed.resampled": _("The result of {model} is brought to the target grid."),
+        "fixed.short": _(
+            "{model} enlarges by {scale} at most; {factor:.3g} is asked. What goes beyond is interpolated."
+        ),
+    }
+
+
+def inWords(notice: Any) -> str:
+    """A notice for people.
+
+    Args:
+        notice: a `medsr.notices.Notice`, what it is in a report (kind, values, text), or a sentence.
+    """
+    if isinstance(notice, str):
+        return forPanel(notice)
+    told = notice if isinstance(notice, Mapping) else notice.to_json()
+    values = {name: _valueInWords(name, value) for name, value in told.get("values", {}).items()}
+    template = templates().get(told.get("kind", ""))
+    if template is not None:
+        try:
+            return template.format(**values)
+        except (KeyError, IndexError, TypeError, ValueError):  # of another version, in another Python
+            pass
+    return forPanel(str(told.get("text", "")))
+
+
+def _valueInWords(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping) and "kind" in value:
+        return inWords(value)
+    # Who states something: a name of `medsr.facts.SOURCES`.
+    return templates().get(f"known.{value}".lower(), value) if name.endswith("source") else value
+
+
+def acquisitionText(axes: Sequence[Mapping[str, Any]], across: str | None = None) -> str:
+    """One line that says how the axes were sampled and how that is known; axes that are alike stand together.
+
+    Args:
+        axes: as in the report of a job under "acquisition".
+        across: the axis across the slices, where it is known.
+    """
+    found: dict[str, list[str]] = {}
+    for axis in sorted(axes, key=lambda axis: axis["axis"] != across):
+        found.setdefault(_axisText(axis), []).append(axis["axis"])
+    return "; ".join(f"{_where(names, across)}: {text}" for text, names in found.items())
+
+
+def _axisText(axis: Mapping[str, Any]) -> str:
+    profile = _named(f"profile.{axis['profile']}", {"width": axis["width_mm"]}, axis["profile"])
+    if axis.get("taper"):
+        profile = _named("profile.filtered", {"profile": profile, "percent": 100 * axis["taper"]}, profile)
+    known = _named(
+        f"known.{axis['source'].lower()}", {"percent": 100 * (axis.get("probability") or 0.0)}, axis["source"]
+    )
+    return f"{profile} ({known})"
+
+
+def _named(kind: str, values: Mapping[str, Any], text: str) -> str:
+    return inWords({"kind": kind, "values": values, "text": text})
+
+
+def _where(names: Sequence[str], across: str | None) -> str:
+    if len(names) == 3:
+        return _("every axis")
+    if len(names) == 2 and across is not None and across not in names:
+        return _("in plane")
+    return ", ".join(names)
+
+
 def forPanel(text: str) -> str:
-    """`text` with ``--spacing`` and the like replaced by the names of the panel's controls."""
+    """The text of an error with ``--spacing`` and the like replaced by the names of the panel's controls."""
     names = {
         "scale": _("factor"),
         "spacing": _("spacing"),

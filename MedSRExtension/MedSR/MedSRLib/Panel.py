@@ -6,6 +6,7 @@ boxes by `ComboBinding`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import qt
@@ -42,7 +43,7 @@ class Panel:
         self.plan: PlanPreview | None = None
         self.job: SceneJob | None = None
         self._parameters: Any = None
-        self._previewer = Previewer()
+        self._previewer = Previewer(logic.resolver.planner)
         self._previewedInput: str | None = None
         self._suggestedFor = ""
         self._suggestedTarget = ""
@@ -76,6 +77,7 @@ class Panel:
         if parameters is None:
             self._previewTimer.stop()
             self._observe(None)
+            self._suggestedFor = ""
             return
         self._observe(parameters.inputVolume)
         for binding in self._combos:
@@ -125,11 +127,14 @@ class Panel:
         warnings = "\n".join(self.facts.warnings) if self.facts else problem
         _showText(self.ui.inputWarningLabel, warnings)
         if self.facts and self._suggestedFor != node.GetID():
-            self._suggestedFor = node.GetID()
-            self._suggest()
+            isOther, self._suggestedFor = bool(self._suggestedFor), node.GetID()
+            self._suggest(isOther)
 
-    def _suggest(self) -> None:
-        """Start values that fit a newly chosen input; what the person chose on purpose stays."""
+    def _suggest(self, isOther: bool) -> None:
+        """Start values that fit a newly chosen input; what the person chose on purpose stays.
+
+        A slice thickness does not, where another input was chosen before: it was that of the other one.
+        """
         parameters, facts = self._parameters, self.facts
         with slicer.util.NodeModify(parameters.parameterNode):
             if facts.isIsotropic and parameters.target == Parameter.ISOTROPIC:
@@ -139,7 +144,8 @@ class Panel:
             if parameters.target != Parameter.SPACING:
                 finest = max(0.05, min(facts.spacing))
                 parameters.spacingX = parameters.spacingY = parameters.spacingZ = round(finest, 3)
-            parameters.sliceThickness = facts.sliceThickness
+            if isOther:
+                parameters.sliceThickness = 0.0
 
     def updatePreview(self) -> None:
         """Say what the job will make, before the click; or why it cannot be done."""
@@ -148,7 +154,7 @@ class Panel:
             return
         self._updateInput()
         self.plan, self._why = None, ""
-        text, warnings = "", ""
+        warnings = ""
         node = parameters.inputVolume
         if node is None or self.facts is None:
             self._why = _("Choose a volume first") if node is None else self.ui.inputWarningLabel.text
@@ -157,10 +163,11 @@ class Panel:
         else:
             try:
                 self.plan = self._previewer.preview(node, self._options(), self._reference())
-                text, warnings = self.plan.text, forPanel("\n".join(self.plan.warnings))
+                warnings = "\n".join(self.plan.warnings)
             except Exception as error:  # every problem of the preview is one that the click would have
                 self._why = warnings = forPanel(str(error))
-        _showText(self.ui.previewLabel, text)
+        _showText(self.ui.acquisitionLabel, self.plan.acquisition if self.plan else "")
+        _showText(self.ui.previewLabel, self.plan.text if self.plan else "")
         _showText(self.ui.previewWarningLabel, warnings)
         self._showModel()
         self._updateApply()
@@ -171,8 +178,10 @@ class Panel:
             text = Choices.modelText(name, self.plan.model if self.plan else "")
         except Exception as error:
             text = str(error)
-        if self.plan and self.plan.needsTorch and not self.logic.resolver.usesAnotherPython:
-            missing = self.logic.installLogic.missing()
+        if self.plan and self.plan.why:
+            text += " " + self.plan.why
+        if self.plan and not self.logic.resolver.usesAnotherPython:
+            missing = self.logic.installLogic.missing(self.plan.packages)
             if missing:
                 text += " " + _("The first run asks to install {packages}.").format(packages=", ".join(missing))
         _showText(self.ui.modelInfoLabel, text)
@@ -240,9 +249,9 @@ class Panel:
     def _options(self) -> dict[str, Any]:
         return Parameter.optionsOf(self._parameters, self._sliceAxis())
 
-    def _sliceAxis(self) -> int:
+    def _sliceAxis(self) -> str:
         axis = self._parameters.sliceAxis
-        return "xyz".index(axis) if axis in ("x", "y", "z") else self.facts.sliceAxis if self.facts else 2
+        return axis if axis in ("x", "y", "z") else (self.facts.sliceAxis if self.facts else None) or ""
 
     def _reference(self) -> Any:
         return self._parameters.referenceVolume if self._parameters.target == Parameter.REFERENCE else None
@@ -283,8 +292,8 @@ class Panel:
         ui = self.ui
         boxes = [
             (ui.targetCombo, "target", Choices.targetEntries()),
-            (ui.profileCombo, "profile", Choices.profileEntries()),
-            (ui.modelCombo, "model", _modelEntries()),
+            (ui.profileCombo, "profile", _fromLibrary(Choices.profileEntries, Choices.automaticProfile())),
+            (ui.modelCombo, "model", _fromLibrary(Choices.modelEntries, Choices.automaticModel())),
             (ui.modeCombo, "mode", Choices.modeEntries()),
             (ui.modalityCombo, "modality", Choices.modalityEntries()),
             (ui.axisCombo, "sliceAxis", Choices.axisEntries()),
@@ -298,15 +307,17 @@ class Panel:
             self._parameters.setValue(name, value)
 
 
-def _modelEntries() -> list[tuple[str, str, str]]:
-    """The catalog; without the library only "automatic", so that the panel opens and says what is wrong."""
+def _fromLibrary(
+    entries: Callable[[], list[tuple[str, str, str]]], automatic: tuple[str, str, str]
+) -> list[tuple[str, str, str]]:
+    """Entries of the library; without it only the automatic one, so that the panel opens and says what is wrong."""
     from MedSRLib.CorePath import ensureCore
 
     try:
         ensureCore()
-        return Choices.modelEntries()
+        return entries()
     except Exception as error:  # no library, an old Python, a damaged bundle
-        return [("auto", _("Automatic (recommended)"), str(error))]
+        return [(*automatic[:2], str(error))]
 
 
 def _results() -> list[Any]:

@@ -22,8 +22,8 @@ class MedSRParameterNode:
         referenceVolume: its grid is the target, for the preset "reference".
         target: preset: "isotropic", "x2", "x2-in-plane", "spacing" or "reference".
         spacingX, spacingY, spacingZ: mm, for the preset "spacing".
-        sliceThickness: mm; 0 takes it from the DICOM header, else from the spacing.
-        profile: "auto", "gaussian", "box" or "kspace".
+        sliceThickness: mm; 0 takes what the header says, else what the voxels show.
+        profile: "auto", or a name of `medsr.physics.profiles.MEASURED`.
         sliceAxis: "auto", "x", "y" or "z".
         model: "auto" or a name of the catalog.
         mode: "auto", "3d" or "2d".
@@ -43,7 +43,7 @@ class MedSRParameterNode:
         trainingFolder: dataset to take the labelled images from, for "folder".
         trainingRecipe: name of a recipe of the library.
         trainingCopies: new images for each image.
-        trainingSeed: of everything that is drawn.
+        trainingSeed: random seed.
         trainingFormat: "same", "decathlon", "nnunet" or "bids".
         trainingOutput: folder of the new training set.
     """
@@ -83,12 +83,13 @@ class MedSRParameterNode:
     trainingOutput: str = ""
 
 
-def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, Any]:
+def optionsOf(parameters: MedSRParameterNode, sliceAxis: str = "") -> dict[str, Any]:
     """The options of a job, as `SuperResolver.start` takes them; nodes and maps are not among them.
 
     Args:
         parameters: the choices.
-        sliceAxis: grid axis (0, 1, 2) across the slices, which "twice in plane" leaves as it is.
+        sliceAxis: grid axis ("x", "y", "z") across the slices, which "twice in plane" leaves as it is and which has the
+            slice profile; empty where nothing tells.
     """
     options: dict[str, Any] = {}
     if parameters.target == ISOTROPIC:
@@ -96,7 +97,7 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, A
     elif parameters.target == TWICE:
         options["scale"] = (2.0, 2.0, 2.0)
     elif parameters.target == TWICE_IN_PLANE:
-        options["scale"] = tuple(1.0 if axis == sliceAxis else 2.0 for axis in range(3))
+        options["scale"] = tuple(1.0 if axis == (sliceAxis or "z") else 2.0 for axis in "xyz")
     elif parameters.target == SPACING:
         options["spacing"] = (parameters.spacingX, parameters.spacingY, parameters.spacingZ)
     if parameters.sliceThickness > 0:
@@ -108,7 +109,7 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, A
     if not parameters.consistency:
         options["consistency"] = False
     for name, value in {
-        "profile": parameters.profile,
+        "profile": _profileOf(parameters.profile, sliceAxis),
         "slice_axis": parameters.sliceAxis,
         "model": parameters.model,
         "mode": parameters.mode,
@@ -118,6 +119,17 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: int = 2) -> dict[str, A
         if value != "auto":
             options[name] = value
     return options
+
+
+def _profileOf(profile: str, sliceAxis: str) -> str:
+    """What is said of the three axes: a slice profile holds across the slices, Fourier encoding for all of them."""
+    if profile == "auto" or not sliceAxis:
+        return profile
+    from medsr.planning.sampling import SLICE_PROFILES
+
+    if profile not in SLICE_PROFILES:
+        return profile
+    return ",".join(profile if axis == sliceAxis else "auto" for axis in "xyz")
 
 
 def mapsOf(parameters: MedSRParameterNode) -> list[str]:

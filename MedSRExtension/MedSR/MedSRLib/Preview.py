@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ import slicer
 import slicer.util
 import vtk
 
-from MedSRLib import SceneIO
+from MedSRLib import SceneIO, ScenePlan
 from MedSRLib.CorePath import ensureCore
+from MedSRLib.Messages import acquisitionText, inWords
 from MedSRLib.Translation import tr as _
 
-_ANISOTROPIC = 1.25
-_SAME_PIXEL = 1.02
+_GUESSED = ("known.air", "known.intensities")
+_FALLBACKS = ("model.no_network", "model.beyond")
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,15 @@ class InputFacts:
     Attributes:
         text: one line: size, spacing, modality, thick slices.
         warnings: sentences.
-        sliceAxis: grid axis (0, 1, 2) across the slices.
+        sliceAxis: grid axis ("x", "y", "z") across the slices, None where nothing tells.
         isIsotropic: True when no axis is clearly coarser.
-        sliceThickness: mm from the DICOM header, 0 when unknown.
         spacing: mm along each grid axis.
     """
 
     text: str
     warnings: tuple[str, ...]
-    sliceAxis: int
+    sliceAxis: str | None
     isIsotropic: bool
-    sliceThickness: float
     spacing: tuple[float, float, float]
 
 
@@ -46,24 +45,32 @@ class PlanPreview:
 
     Attributes:
         text: size, spacing, memory, time, model.
+        acquisition: how the axes of the input were sampled, and how that is known.
         warnings: sentences.
         model: name of the catalog entry that will run.
-        needsTorch: True when that is a network.
+        why: why that is no network, where one was looked for.
+        packages: Python packages that it needs.
         fits: False when more memory is needed than is free.
     """
 
     text: str
+    acquisition: str
     warnings: tuple[str, ...]
     model: str
-    needsTorch: bool
+    why: str
+    packages: tuple[str, ...]
     fits: bool = True
 
 
 class Previewer:
-    """Looks at volumes; remembers the one thing that needs all voxels, the guessed modality."""
+    """Looks at volumes and at what would become of them.
 
-    def __init__(self) -> None:
-        self._guessed: dict[tuple[str, int], tuple[str, str]] = {}
+    Args:
+        planner: makes the plans.
+    """
+
+    def __init__(self, planner: ScenePlan.ScenePlanner) -> None:
+        self._planner = planner
 
     def inputFacts(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> InputFacts:
         """Describe a volume.
@@ -71,18 +78,22 @@ class Previewer:
         Raises:
             SceneError, medsr.errors.InputError: it cannot be super-resolved as it is.
         """
+        ensureCore()
+        from medsr.inference.planner import decide_modality
+        from medsr.planning.evidence import ANISOTROPIC_RATIO
+
         volume = SceneIO.volumeOf(volumeNode)
         spacing = volume.geometry.spacing_xyz_mm
-        across = sliceAxis(spacing)
-        isotropic = max(spacing) / min(spacing) < _ANISOTROPIC
-        modality, how = self._modality(volumeNode, volume)
-        kind = modality if "header" in how else _("{modality} (guessed)").format(modality=modality)
+        across = ScenePlan.sliceAxis(volume, ScenePlan.optionsOf({}))
+        isotropic = max(spacing) / min(spacing) < ANISOTROPIC_RATIO
+        modality, known = decide_modality(volume, "auto")
+        kind = _("{modality} (guessed)").format(modality=modality) if known.kind in _GUESSED else modality
         parts = [volume.geometry.describe(), kind]
-        if not isotropic:
-            thick = spacing[across] == max(spacing)
-            text = _("thick {plane} slices, {width:.3g} mm along {axis}") if thick else ""
+        if not isotropic and across is not None:
+            width = spacing["xyz".index(across)]
+            text = _("thick {plane} slices, {width:.3g} mm along {axis}") if width == max(spacing) else ""
             text = text or _("thin {plane} slices, every {width:.3g} mm along {axis}")
-            parts.append(text.format(plane=_plane(volumeNode, across), width=spacing[across], axis="xyz"[across]))
+            parts.append(text.format(plane=_plane(volumeNode, "xyz".index(across)), width=width, axis=across))
         warnings = list(volume.warnings)
         if volume.array.dtype.itemsize == 1 and volume.array.ndim == 3:
             warnings.append(
@@ -92,9 +103,7 @@ class Previewer:
             warnings.append(_("Already isotropic: choose a finer target than the input's own spacing."))
         if volume.array.dtype.kind in "iu" and _looksLikeLabels(volume):
             warnings.append(_("Only a few whole numbers, like a segmentation: labels are not super-resolved."))
-        return InputFacts(
-            ", ".join(parts), tuple(warnings), across, isotropic, volume.slice_thickness_mm or 0.0, spacing
-        )
+        return InputFacts(", ".join(parts), tuple(warnings), across, isotropic, spacing)
 
     def preview(
         self,
@@ -108,20 +117,16 @@ class Previewer:
             SceneError, medsr.errors.MedSRError: it cannot be done; the text says why.
         """
         ensureCore()
-        from medsr.inference.plan import make_plan
-        from medsr.options import UpscaleOptions, parse_bytes
+        from medsr.options import parse_bytes
         from medsr.resources import available_memory
 
-        volume = SceneIO.volumeOf(volumeNode)
-        given = {"modality": self._modality(volumeNode, volume)[0], **options}
-        if referenceNode is not None:
-            given["reference"] = "reference.nrrd"
-        chosen = UpscaleOptions.from_dict(given)
-        plan = make_plan(volume, chosen, referenceGeometry(referenceNode, volumeNode) if referenceNode else None)
+        chosen = ScenePlan.optionsOf(options, referenceNode)
+        planned = self._planner.plan(volumeNode, chosen, referenceNode)
+        plan = planned.plan
         cost = plan.estimate()
         limit = parse_bytes(chosen.memory) if chosen.memory else available_memory()
         fits = limit is None or cost["memory_bytes"] <= limit
-        warnings = [text for text in plan.warnings if text not in volume.warnings]
+        warnings = [inWords(notice) for notice in plan.warnings if not _isToldOfTheInput(notice, plan)]
         if not fits:
             warnings.append(
                 _(
@@ -132,37 +137,23 @@ class Previewer:
             grid=plan.target.output.describe(), memory=memoryText(cost["memory_bytes"]),
             time=timeText(cost["seconds"]), model=plan.entry.name,
         )  # fmt: skip
-        return PlanPreview(text, tuple(warnings), plan.entry.name, plan.entry.needs_torch, fits)
-
-    def _modality(self, volumeNode: Any, volume: Any) -> tuple[str, str]:
-        """Modality and where it is known from; the look at all voxels is made once per image."""
-        from medsr.inference.plan import decide_modality
-
-        key = (volumeNode.GetID() or "", volumeNode.GetImageData().GetMTime())
-        if volume.modality is not None:
-            return decide_modality(volume, "auto")
-        if key not in self._guessed:
-            self._guessed = {key: decide_modality(volume, "auto")}
-        return self._guessed[key]
+        why = " ".join(inWords(notice) for notice in plan.decisions if notice.kind in _FALLBACKS)
+        acquisition = acquisitionText(_sampled(plan), planned.sliceAxis)
+        return PlanPreview(text, acquisition, tuple(warnings), plan.entry.name, why, plan.packages, fits)
 
 
-def referenceGeometry(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode) -> Any:
-    """The grid of a node as `medsr.geometry.Geometry`, as seen from the input."""
-    from medsr.geometry import Geometry
+def _sampled(plan: Any) -> list[dict[str, Any]]:
+    """How the axes of more than one voxel were sampled."""
+    source = plan.target.source
+    axes = zip(plan.evidence, source.spacing_xyz_mm, source.size_xyz)
+    return [found.to_json(spacing) for found, spacing, size in axes if size > 1]
 
-    affine = SceneIO.affineSeenFrom(referenceNode, inputNode)
-    return Geometry.from_affine(affine, referenceNode.GetImageData().GetDimensions())
 
-
-def sliceAxis(spacing: Sequence[float]) -> int:
-    """The axis across the slices: the one whose spacing differs from two equal ones, else the coarsest; z for cubes."""
-    for axis in (2, 1, 0):
-        first, second = (spacing[other] for other in range(3) if other != axis)
-        if max(first, second) / min(first, second) < _SAME_PIXEL and not (
-            1 / _ANISOTROPIC < spacing[axis] / first < _ANISOTROPIC
-        ):
-            return axis
-    return int(np.argmax(spacing)) if max(spacing) / min(spacing) >= _ANISOTROPIC else 2
+def _isToldOfTheInput(notice: Any, plan: Any) -> bool:
+    """True for warnings that stand under the input, whatever the target is."""
+    if notice.kind == "acquisition.interpolated":
+        return any(found.axis == notice.values["axis"] and found.source == SceneIO.SOURCE for found in plan.evidence)
+    return notice.kind == "source"
 
 
 def _looksLikeLabels(volume: Any) -> bool:

@@ -23,7 +23,7 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
         "modelVersion": report.get("model_version", ""),
         "caution": "perceptual: may invent detail" if report.get("perceptual") else "",
         "input": source.GetName() or "",
-        "target": report.get("target", ""),
+        "target": decisionOf(report, "target").get("what", {}).get("text", ""),
         "consistencyPercent": report.get("consistency", {}).get("residual_percent", ""),
         "seconds": report.get("seconds", ""),
         "report": json.dumps(report),
@@ -31,6 +31,14 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
     for name, value in facts.items():
         node.SetAttribute(PREFIX + name, str(value))
     node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
+
+
+def decisionOf(report: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The values of the first decision of a kind; empty when there is none."""
+    for told in report.get("decisions", ()):
+        if isinstance(told, Mapping) and told.get("kind") == kind:  # older versions left sentences in scenes
+            return told.get("values", {})
+    return {}
 
 
 def reportOf(node: slicer.vtkMRMLNode | None) -> dict[str, Any] | None:

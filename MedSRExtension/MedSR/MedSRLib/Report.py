@@ -6,7 +6,9 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from MedSRLib.Messages import acquisitionText, inWords
 from MedSRLib.Preview import timeText
+from MedSRLib.Provenance import decisionOf
 from MedSRLib.Translation import tr as _
 
 
@@ -38,9 +40,9 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [
         (_("Input"), _grid(source)),
         (_("Result"), _grid(result)),
-        (_("Target"), str(report.get("target", ""))),
+        (_("Target"), inWords(decisionOf(report, "target").get("what", ""))),
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
-        (_("Slice profile"), _profile(report)),
+        (_("Acquisition"), _acquisition(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
         (_("Not determined by the input"), str(report.get("undetermined", {}).get("meaning", ""))),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
@@ -57,7 +59,7 @@ def reportHtml(report: Mapping[str, Any]) -> str:
     )
     parts = [f"<table>{rows}</table>"]
     for title, key in ((_("Decisions"), "decisions"), (_("Warnings"), "warnings")):
-        items = "".join(f"<li>{html.escape(str(text))}</li>" for text in report.get(key, ()))
+        items = "".join(f"<li>{html.escape(inWords(told))}</li>" for told in report.get(key, ()))
         if items:
             parts.append(f"<h4>{html.escape(title)}</h4><ul>{items}</ul>")
     if report.get("perceptual"):
@@ -66,9 +68,9 @@ def reportHtml(report: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def _profile(report: Mapping[str, Any]) -> str:
-    widths = " x ".join(f"{width:.3g}" for width in report.get("profile_widths_mm_xyz", ()))
-    return _("{shape}, {widths} mm wide").format(shape=report.get("profile", ""), widths=widths) if widths else ""
+def _acquisition(report: Mapping[str, Any]) -> str:
+    sizes = dict(zip("xyz", report.get("input", {}).get("size_xyz", ())))
+    return acquisitionText([axis for axis in report.get("acquisition", ()) if sizes.get(axis["axis"], 2) > 1])
 
 
 def _grid(grid: Mapping[str, Any]) -> str:

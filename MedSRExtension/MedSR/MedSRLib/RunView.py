@@ -103,8 +103,8 @@ class RunView:
 
 
 def shortened(texts: Sequence[str]) -> list[str]:
-    """The first sentences, in the words of the panel, and how many more there are."""
-    shown = [forPanel(text) for text in texts[:_MOST_WARNINGS]]
+    """The first sentences, and how many more there are."""
+    shown = list(texts[:_MOST_WARNINGS])
     more = len(texts) - len(shown)
     return [*shown, _("... and {count} more, see the log.").format(count=more)] if more > 0 else shown
 

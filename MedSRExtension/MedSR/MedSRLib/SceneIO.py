@@ -6,7 +6,9 @@ MRML nodes are in RAS millimetres, medsr is in LPS; the border runs through this
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from MedSRLib.Errors import SceneError
 from MedSRLib.Translation import tr as _
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SOURCE = "Slicer"
+"""Of facts, one of `medsr.facts.SOURCES`."""
 
 
 def ijkToRas(volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
@@ -38,19 +42,26 @@ def volumeOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
         medsr.errors.InputError: a grid that medsr does not accept, such as a sheared one.
     """
     ensureCore()
-    from medsr.geometry import Geometry
     from medsr.volume import Volume
 
     array = checkedArray(volumeNode)
-    z, y, x = array.shape[:3]
-    header = headerOf(volumeNode)
+    grid = geometryOf(volumeNode)
+    facts, told = _known(volumeNode, grid)
+    parent = volumeNode.GetParentTransformNode()
+    if parent is not None and not parent.IsTransformToWorldLinear():
+        told += (
+            _(
+                "The volume lies under a non-linear transform (uneven or tilted slices, or a deformation). It is "
+                "sharpened on its own grid, and the result is put under the same transform."
+            ),
+        )
     return Volume(
         array,
-        Geometry.from_affine(ijkToRas(volumeNode), (x, y, z), space="RAS"),
-        modality=header.get("modality"),
-        slice_thickness_mm=header.get("sliceThickness"),
-        planar=z == 1,
-        warnings=tuple(header.get("warnings", ())),
+        grid,
+        modality=facts.value("modality"),
+        facts=facts,
+        planar=array.shape[0] == 1,
+        warnings=told,
         source=volumeNode.GetName() or "",
     )
 
@@ -85,28 +96,31 @@ def checkedArray(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     return array
 
 
-def headerOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> dict[str, Any]:
-    """What DICOM said about the volume, as far as the scene knows: modality, sliceThickness, warnings."""
-    found: dict[str, Any] = {}
-    modality = _modality(volumeNode)
-    if modality:
-        found["modality"] = modality
-    thickness = _sliceThickness(volumeNode)
-    if thickness:
-        found["sliceThickness"] = thickness
-    found["warnings"] = []
-    parent = volumeNode.GetParentTransformNode()
-    if parent is not None and not parent.IsTransformToWorldLinear():
-        found["warnings"].append(
-            _(
-                "The volume lies under a non-linear transform (uneven or tilted slices, or a deformation). It is "
-                "sharpened on its own grid, and the result is put under the same transform."
-            )
-        )
-    return found
+def factsOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
+    """What is known of the acquisition, as `medsr.facts.Facts` with the source "Slicer"; x is I, y is J, z is K.
+
+    From the DICOM file that the volume was loaded from, where it is still there; else from what Slicer's database kept
+    of it, and from attributes of the node such as ``DICOM.SliceThickness``.
+
+    Raises:
+        medsr.errors.InputError: a grid that medsr does not accept.
+    """
+    return _known(volumeNode, geometryOf(volumeNode))[0]
 
 
-def _modality(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str | None:
+def geometryOf(volumeNode: slicer.vtkMRMLVolumeNode) -> Any:
+    """The grid of a node as `medsr.geometry.Geometry`, without any parent transform.
+
+    Raises:
+        medsr.errors.InputError: it is sheared or singular.
+    """
+    ensureCore()
+    from medsr.geometry import Geometry
+
+    return Geometry.from_affine(ijkToRas(volumeNode), volumeNode.GetImageData().GetDimensions(), space="RAS")
+
+
+def modalityOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str | None:
     """MR or CT from the subject hierarchy, the unit of the voxels, or the node itself."""
     said = [_subjectHierarchyAttribute(volumeNode, "DICOM.Modality"), volumeNode.GetAttribute("DICOM.Modality")]
     for value in said:
@@ -124,18 +138,49 @@ def _subjectHierarchyAttribute(node: slicer.vtkMRMLNode, name: str) -> str:
     return hierarchy.GetItemAttribute(item, name) if item else ""
 
 
-def _sliceThickness(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> float | None:
-    """Slice thickness in mm of the DICOM header, asked from Slicer's database when there is one."""
-    text = volumeNode.GetAttribute("DICOM.SliceThickness")
-    uids = (volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not text and uids and database is not None:
-        text = database.instanceValue(uids[0], "0018,0050")
+def _known(volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: Any) -> tuple[Any, tuple[str, ...]]:
+    """Facts, and sentences that a person should read."""
+    from medsr.errors import MissingDependencyError
+    from medsr.facts import Fact, Facts
+
+    modality = modalityOf(volumeNode)
     try:
-        thickness = float(text) if text else 0.0
-    except ValueError:
-        return None
-    return thickness if thickness > 0 else None
+        facts, told = _stated(volumeNode, modality, grid)
+    except MissingDependencyError:  # no pydicom
+        facts, told = Facts(), ()
+    if modality and facts.value("modality") != modality:
+        facts += [Fact("modality", modality, SOURCE)]
+    return facts, told
+
+
+def _stated(volumeNode: slicer.vtkMRMLScalarVolumeNode, modality: str | None, grid: Any) -> tuple[Any, tuple[str, ...]]:
+    """What the header of the first DICOM instance of a volume says."""
+    from medsr.errors import InputError
+    from medsr.facts import Facts
+    from medsr.io import database_facts, database_tags
+
+    uid = next(iter((volumeNode.GetAttribute("DICOM.instanceUIDs") or "").split()), "")
+    database = getattr(slicer, "dicomDatabase", None) if uid else None
+    file = database.fileForInstance(uid) if database is not None else ""
+    if file and Path(file).is_file():
+        with suppress(InputError, OSError):  # damaged since
+            return _headerFacts(file, Path(file).stat().st_mtime_ns, grid)
+    texts = {}
+    for keyword, tag in database_tags().items():
+        text = database.instanceValue(uid, tag) if database is not None else ""
+        texts[keyword] = text or volumeNode.GetAttribute(f"DICOM.{keyword}") or ""
+    # The modality alone does not tell that K is across the slices.
+    if not any(text for keyword, text in texts.items() if keyword != "Modality"):
+        return Facts(), ()
+    return database_facts({**texts, "Modality": texts["Modality"] or modality or ""}, grid, source=SOURCE)
+
+
+@lru_cache(maxsize=16)
+def _headerFacts(file: str, _modified: int, grid: Any) -> tuple[Any, tuple[str, ...]]:
+    """Facts of a file, which is read again when it has changed: the panel asks at every choice."""
+    from medsr.io import instance_facts
+
+    return instance_facts(file, grid, source=SOURCE)
 
 
 def affineSeenFrom(referenceNode: slicer.vtkMRMLVolumeNode, inputNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:

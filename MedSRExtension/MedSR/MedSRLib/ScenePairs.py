@@ -120,7 +120,7 @@ def writePairs(pairs: Sequence[ScenePair], folder: Path, overlap: str = REFUSE) 
         SceneFiles.writeNrrd(pair.volume, folder / "images" / f"{name}.nrrd")
         SceneFiles.writeLabels(labels, pair.volume, folder / "labels" / f"{name}.nrrd")
         yield _emptyTexts(pair, labels, values)
-    modalities = {SceneIO.headerOf(pair.volume).get("modality") for pair in pairs}
+    modalities = {SceneIO.modalityOf(pair.volume) for pair in pairs}
     description = {
         "name": "3D Slicer scene",
         "modality": {"0": (modalities.pop() if len(modalities) == 1 else None) or "image"},

@@ -10,11 +10,10 @@ from typing import Any
 
 import slicer
 
-from MedSRLib import SceneFiles, SceneIO
+from MedSRLib import SceneFiles, SceneIO, ScenePlan
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
 from MedSRLib.Errors import SceneError, SuperResolutionError
-from MedSRLib.InstallLogic import modelOf
 from MedSRLib.Job import DONE
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import RESULT_FILE, SceneJob
@@ -30,7 +29,7 @@ class SuperResolver:
     Args:
         pump: timer on the main thread that moves jobs on.
         processEvents: keeps the application alive while `superResolve` waits.
-        prepare: called with the model's catalog entry before a job starts, to install what it needs; may raise.
+        prepare: called with a job's `medsr.methods.plan.Plan` before it starts, to install what it needs; may raise.
         startWorker: replaces the start of the worker process, for tests.
     """
 
@@ -43,6 +42,8 @@ class SuperResolver:
     ) -> None:
         self.interpreterPath = ""
         """Python to compute with; empty for MEDSR_PYTHON or Slicer's own."""
+        self.planner = ScenePlan.ScenePlanner()
+        """Knows the plan of what was last previewed or started."""
         self._runningPath = ""
         self._processEvents = processEvents
         self._prepare = prepare
@@ -90,14 +91,15 @@ class SuperResolver:
 
         Raises:
             SceneError: a node that cannot be used so.
-            medsr.errors.MedSRError: options that make no sense.
+            medsr.errors.MedSRError: options that make no sense, for this volume or at all.
             SuperResolutionError: the worker cannot be started.
             InstallError: the model needs packages that are not there.
         """
         ensureCore()
         chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
+        planned = self.planner.plan(volumeNode, chosen, reference)
         if self._prepare is not None:
-            self._prepare(modelOf(SceneIO.volumeOf(volumeNode), chosen))
+            self._prepare(planned.plan)
         folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
         mapFiles = {mapName: str(folder / f"{mapName}.nrrd") for mapName in maps}
         job = SceneJob(
@@ -106,7 +108,7 @@ class SuperResolver:
         )  # fmt: skip
         self._moveWorker()
         try:
-            line = self._writeInput(volumeNode, folder, reference, chosen, mapFiles)
+            line = self._writeInput(volumeNode, folder, reference, chosen, planned, mapFiles)
         except OSError as error:
             job.onFailure(SuperResolutionError(str(error), "OutputError"))
             raise job.error from error
@@ -157,13 +159,6 @@ class SuperResolver:
         """Cancel everything and end the worker."""
         self.runner.shutdown()
 
-    def makeOptions(self, **options: Any) -> Any:
-        """Validated `medsr.options.UpscaleOptions`."""
-        ensureCore()
-        from medsr.options import UpscaleOptions
-
-        return UpscaleOptions.from_dict(options)
-
     def _checkedOptions(
         self, volumeNode: Any, output: Any, maps: Sequence[str], reference: Any, options: Mapping[str, Any]
     ) -> Any:
@@ -178,29 +173,25 @@ class SuperResolver:
             raise SceneError(
                 _("There is no map called {name}. Available: {known}.").format(name=unknown[0], known=", ".join(MAPS))
             )
-        known = SceneIO.headerOf(volumeNode)
-        given = dict(options)
-        if known.get("modality") and "modality" not in given:
-            given["modality"] = known["modality"]
-        if known.get("sliceThickness") and "slice_thickness" not in given:
-            given["slice_thickness"] = known["sliceThickness"]
-        if reference is not None:
-            given["reference"] = reference if isinstance(reference, str) else "reference.nrrd"
-        return self.makeOptions(**given)
+        return ScenePlan.optionsOf(options, reference)
 
     def _writeInput(
-        self, volumeNode: Any, folder: Path, reference: Any, chosen: Any, mapFiles: Mapping[str, str]
+        self, volumeNode: Any, folder: Path, reference: Any, chosen: Any, planned: Any, mapFiles: Mapping[str, str]
     ) -> str:
-        """Write the files of a job; return its JSON line."""
+        """Write the files of a job; return its JSON line. What the files cannot say of the input stands in the line."""
         import dataclasses
 
         from medsr.jobs import JobSpec
 
         SceneFiles.writeNrrd(volumeNode, folder / "input.nrrd")
         if reference is not None and not isinstance(reference, str):
-            SceneFiles.writeGrid(reference, volumeNode, folder / "reference.nrrd")
-            chosen = dataclasses.replace(chosen, reference=str(folder / "reference.nrrd"))
-        spec = JobSpec(str(folder / "input.nrrd"), str(folder / RESULT_FILE), chosen, maps=dict(mapFiles))
+            grid = folder / ScenePlan.REFERENCE_FILE
+            SceneFiles.writeGrid(reference, volumeNode, grid)
+            chosen = dataclasses.replace(chosen, reference=str(grid))
+        spec = JobSpec(
+            str(folder / "input.nrrd"), str(folder / RESULT_FILE), chosen, maps=dict(mapFiles),
+            facts=planned.facts, warnings=planned.warnings,
+        )  # fmt: skip
         return spec.to_json()
 
     def _moveWorker(self) -> None:

@@ -32,10 +32,10 @@ from medsr.augmentation.study.samples import Sample, Spacing, class_values, fine
 from medsr.augmentation.study.scores import Score, score_labels
 from medsr.errors import CancelledError, InputError, MissingDependencyError
 from medsr.geometry import Geometry
-from medsr.inference.interpolate import interpolate
 from medsr.io import read_geometry, read_volume
 from medsr.io.formats import PLANAR_ONLY, suffix_of
 from medsr.jobs import Progress
+from medsr.methods.interpolate import interpolate
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from medsr.augmentation.cases import Case
 from medsr.augmentation.labels import label_values, resample_labels
-from medsr.degradation import Acquisition, AxisSampling, Profile
 from medsr.errors import InputError
 from medsr.geometry import Geometry
-from medsr.inference.interpolate import interpolate
 from medsr.io import Staging, read_geometry, read_volume
+from medsr.methods.interpolate import interpolate
+from medsr.physics.profiles import Profile
+from medsr.physics.sampling import Acquisition, AxisSampling
 from medsr.volume import Volume
 
 Spacing = tuple[float, float, float]
@@ -104,7 +105,7 @@ def _resampled(array: NDArray[np.float32], source: Geometry, grid: Geometry) -> 
     if max(ratios) > 1 + 1e-3:
         coarser = [r if r > 1 + 1e-3 else 1.0 for r in ratios]
         size = [m if r > 1 else n for n, m, r in zip(source.size_xyz, grid.size_xyz, coarser, strict=True)]
-        axes = [AxisSampling(n, m, r, r, Profile.BOX) for n, m, r in zip(source.size_xyz, size, coarser, strict=True)]
+        axes = [AxisSampling(n, m, r, Profile("box")) for n, m, r in zip(source.size_xyz, size, coarser, strict=True)]
         array = np.asarray(Acquisition((axes[2], axes[1], axes[0])).forward(array), dtype=np.float32)
         source = source.with_grid([s * r for s, r in zip(source.spacing_xyz_mm, coarser, strict=True)], size)
     return array if source.is_same_as(grid) else interpolate(array, source, grid, "linear")

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.degradation import Acquisition, AxisSampling, FloatArray, apply_along
-from medsr.inference.target import Target
+from medsr.physics.profiles import FloatArray
+from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
+from medsr.planning.target import Target
 
 Array = NDArray[np.float32]
 
@@ -40,15 +41,21 @@ class SeenEnergy:
     seen: float
 
 
-def seen_energy(fine: Array, acquisition: Acquisition) -> SeenEnergy:
-    """Split the energy of `fine` (shape ``acquisition.fine_shape``) into what `acquisition` sees and the rest."""
+def seen_energy(fine: Array, degraded: Array, acquisition: Acquisition) -> SeenEnergy:
+    """Split the energy of `fine` into what `acquisition` sees and the rest.
+
+    Args:
+        fine: the result, shape ``acquisition.fine_shape``.
+        degraded: what the acquisition makes of it, shape ``acquisition.coarse_shape``.
+        acquisition: how the input samples the result's grid.
+    """
     mean = float(fine.mean(dtype=np.float64))
     # Some rows at a time: nothing of the result's size is held.
     rows = max(1, _VALUES_AT_ONCE // fine.shape[2])
     blocks = (plane[start : start + rows] for plane in fine for start in range(0, fine.shape[1], rows))
     total = sum(float(np.square(block.astype(np.float64) - mean).sum()) for block in blocks)
     # Every row of the acquisition sums to one, so the mean passes unchanged.
-    coarse = acquisition.forward(fine).astype(np.float64) - mean
+    coarse = degraded.astype(np.float64) - mean
     dual = apply_along(coarse, {axis: _inverse_gram(sampling) for axis, sampling in acquisition.active.items()})
     return SeenEnergy(total, min(max(float(np.vdot(coarse, dual)), 0.0), total))
 

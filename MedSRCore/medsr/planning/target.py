@@ -15,10 +15,9 @@ import numpy as np
 
 from medsr.errors import InvalidValueError
 from medsr.geometry import Geometry
+from medsr.notices import Notice, notice
 from medsr.options import MAX_FACTOR, UpscaleOptions
-
-ANISOTROPIC_RATIO = 1.25
-"""Ratio of the coarsest to the finest spacing from which a volume counts as anisotropic."""
+from medsr.planning.evidence import ANISOTROPIC_RATIO
 
 _SAME_SPACING = 1e-3
 
@@ -31,13 +30,13 @@ class Target:
         source: grid of the input.
         work: fine grid parallel to `source`; its spacing is nowhere coarser than the input's.
         output: grid of the result.
-        reason: why this target, in words.
+        reason: why this target.
     """
 
     source: Geometry
     work: Geometry
     output: Geometry
-    reason: str
+    reason: Notice
 
     @property
     def factors_xyz(self) -> tuple[float, float, float]:
@@ -78,17 +77,18 @@ def resolve_target(
         factors = list(options.scale)
         if planar:
             factors[2] = 1.0
-        reason = "scale " + " x ".join(f"{f:g}" for f in factors)
+        reason = notice("target.scale", factors=" x ".join(f"{f:g}" for f in factors))
         return _parallel(source, [s / f for s, f in zip(source.spacing_xyz_mm, factors, strict=True)], reason, largest)
     if options.spacing is not None:
         spacing = list(options.spacing)
         if planar:
             spacing[2] = source.spacing_xyz_mm[2]
-        return _parallel(source, spacing, "spacing " + " x ".join(f"{s:g}" for s in spacing) + " mm", largest)
+        reason = notice("target.spacing", spacings=" x ".join(f"{s:g}" for s in spacing))
+        return _parallel(source, spacing, reason, largest)
     return _default(source, isotropic=options.isotropic, planar=planar)
 
 
-def across_axis(options: UpscaleOptions, factors_xyz: Sequence[float]) -> int:
+def plane_axis(options: UpscaleOptions, factors_xyz: Sequence[float]) -> int:
     """Array axis (z, y, x order) across the slices in 2D mode: as asked, else the least enlarged one, z first."""
     if options.slice_axis != "auto":
         return 2 - "xyz".index(options.slice_axis)
@@ -104,14 +104,16 @@ def _default(source: Geometry, *, isotropic: bool, planar: bool) -> Target:
     if isotropic or coarsest / finest >= ANISOTROPIC_RATIO:
         # The thickest slices are brought down as far as is allowed, no further.
         wanted = [max(finest, s / MAX_FACTOR) for s in in_use] + across
-        return _parallel(source, wanted, f"isotropic at the finest spacing, {finest:.4g} mm")
-    return _parallel(source, [s / 2 for s in in_use] + across, "twice as fine in every direction")
+        return _parallel(source, wanted, notice("target.isotropic", spacing=finest))
+    return _parallel(source, [s / 2 for s in in_use] + across, notice("target.twice"))
 
 
-def _parallel(source: Geometry, spacing: list[float], reason: str, largest: float = MAX_FACTOR) -> Target:
+def _parallel(source: Geometry, spacing: list[float], reason: Notice, largest: float = MAX_FACTOR) -> Target:
     """Target of exactly `spacing` whose first outer corner is the input's."""
     factors = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, spacing, strict=True)]
     _check_factors(factors, reason, largest)
+    # What rounding in a header made of one spacing is one spacing.
+    spacing = [s if f == 1 else wish for s, f, wish in zip(source.spacing_xyz_mm, factors, spacing, strict=True)]
     output = source.with_grid(spacing, [_count(n, f) for n, f in zip(source.size_xyz, factors, strict=True)])
     if min(factors) >= 1:
         return Target(source, output, output, reason)
@@ -128,7 +130,7 @@ def _match_reference(source: Geometry, reference: Geometry, largest: float) -> T
         raise InvalidValueError(
             "The reference grid does not meet the input anywhere in patient space. Is it of the same scan session?"
         )
-    reason = f"the grid of the reference, {reference.describe()}"
+    reason = notice("target.reference", grid=reference.describe())
     if source.is_parallel_to(reference):
         return _lattice_of(source, reference, reason, largest)
     # The finest step that the reference takes along each axis of the input.
@@ -139,7 +141,7 @@ def _match_reference(source: Geometry, reference: Geometry, largest: float) -> T
     return Target(source, work, reference, reason)
 
 
-def _lattice_of(source: Geometry, reference: Geometry, reason: str, largest: float) -> Target:
+def _lattice_of(source: Geometry, reference: Geometry, reason: Notice, largest: float) -> Target:
     """Work on the reference's own lattice, so that its voxels need no interpolation where it lies inside the input."""
     ratios = [_snap(a / b) for a, b in zip(source.spacing_xyz_mm, reference.spacing_xyz_mm, strict=True)]
     _check_factors(ratios, reason, largest, change_needed=False)
@@ -165,7 +167,7 @@ def _count(n: int, factor: float) -> int:
     return max(1, math.floor(n * factor + 0.5))
 
 
-def _check_factors(factors: list[float], reason: str, largest: float, *, change_needed: bool = True) -> None:
+def _check_factors(factors: list[float], reason: Notice, largest: float, *, change_needed: bool = True) -> None:
     if max(factors) > largest * (1 + 1e-6):
         raise InvalidValueError(
             f"{reason} would enlarge an axis {max(factors):.3g} times; up to {largest:g} is supported. "

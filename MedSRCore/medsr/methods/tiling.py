@@ -15,10 +15,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.degradation import Acquisition, AxisSampling, apply_along
 from medsr.errors import ResourceError
-from medsr.inference.engines import TileEngine
-from medsr.inference.tiles import Span, best_tile, count_tiles, spans
+from medsr.methods.engines import TileEngine
+from medsr.methods.tiles import Span, best_tile, count_tiles, spans
+from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,7 @@
-"""Enlarging one channel with a network: axes in its order, intensities on its scale, memory in its bounds."""
+"""Enlarging one channel with a network: axes in its order, intensities on its scale, memory in its bounds.
+
+The only module of `medsr.methods` that loads torch, with those that it imports.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from medsr.catalog import find_model
-from medsr.degradation import Acquisition, AxisSampling, Profile, apply_along
 from medsr.errors import ResourceError
-from medsr.inference.engines import (
+from medsr.methods.engines import (
     FixedFactor,
     TorchEngine,
     choose_device,
@@ -25,12 +27,14 @@ from medsr.inference.engines import (
     local_network,
     refining_engine,
 )
-from medsr.inference.plan import Plan
-from medsr.inference.planes import ChannelEnlarger, PlanesEnlarger
-from medsr.inference.refine import enlarge_volume, refine_volume
+from medsr.methods.method import Enlarger as ChannelEnlarger
+from medsr.methods.plan import Plan
+from medsr.methods.plane_ensemble import PlaneEnsemble
+from medsr.methods.tiling import enlarge_volume, refine_volume
 from medsr.models.enlarger import Enlarger
 from medsr.models.profile_refiner import FOLD, acquisition_condition, canonical_axes
 from medsr.normalisation import Normalisation
+from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
 
 logger = logging.getLogger(__name__)
 
@@ -136,11 +140,7 @@ class RefiningEnlarger(NetworkEnlarger):
         order = canonical_axes([axis.factor for axis in axes])
         acquisition = Acquisition(tuple(axes[i] for i in order))
         entry = self._plan.entry
-        ordered = acquisition.axes
-        condition = acquisition_condition(
-            [a.factor for a in ordered], [a.width for a in ordered], [a.profile is Profile.BOX for a in ordered]
-        )
-        engine = refining_engine(entry, self._network, condition, self.device)
+        engine = refining_engine(entry, self._network, acquisition_condition(acquisition.axes), self.device)
         channels, folded = float(entry.network["options"]["channels"]), float(FOLD ** len(axes))
         bytes_each = BYTES_PER_FEATURE * (channels / folded * _FEATURE_COPIES + 4)
         largest = max(_LARGEST_TILE[self._kind], _SHARE_IN_TILE * self._plan.target.work.voxels)
@@ -156,7 +156,7 @@ class RefiningEnlarger(NetworkEnlarger):
         return enlarge
 
 
-class OwnFactorEnlarger(NetworkEnlarger):
+class FixedScaleEnlarger(NetworkEnlarger):
     """With a network that enlarges the input by a factor of its own; all colours at once where it takes them so."""
 
     def _prepare(self, axes: Sequence[AxisSampling]) -> OneGrid:
@@ -175,8 +175,13 @@ class OwnFactorEnlarger(NetworkEnlarger):
         return enlarge
 
 
-def make_enlarger(plan: Plan, device: str, limit: int | None, normalisation: Normalisation) -> ChannelEnlarger:
-    """The enlarger for the kind of network that `plan` chose, and for its planes."""
-    kind = RefiningEnlarger if plan.scale is None else OwnFactorEnlarger
-    volume, *planes = (kind(job, device, limit, normalisation) for job in (plan, *plan.planes))
-    return PlanesEnlarger(volume, planes) if planes else volume
+def refiner(plan: Plan, device: str, limit: int | None, coarse: Array) -> ChannelEnlarger:
+    """The enlarger of a plan for a refiner, averaged with those of its planes."""
+    scale = Normalisation.of(coarse, plan.modality)
+    volume, *planes = (RefiningEnlarger(job, device, limit, scale) for job in (plan, *plan.planes))
+    return PlaneEnsemble(volume, planes) if planes else volume
+
+
+def fixed_scale(plan: Plan, device: str, limit: int | None, coarse: Array) -> ChannelEnlarger:
+    """The enlarger of a plan for a network of a fixed scale."""
+    return FixedScaleEnlarger(plan, device, limit, Normalisation.of(coarse, plan.modality))

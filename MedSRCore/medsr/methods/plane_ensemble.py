@@ -7,10 +7,11 @@ differently err differently, so their mean is closer to the truth than either (H
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from medsr.methods.method import Enlarger
 
 Array = NDArray[np.float32]
 
@@ -19,19 +20,7 @@ VOLUME_SHARE = 0.25
 lose; between 0 and 0.4 the gain is nearly flat."""
 
 
-class ChannelEnlarger(Protocol):
-    """Enlarges one channel onto the work grid."""
-
-    @property
-    def device(self) -> str:
-        """Where, for people."""
-
-    def __call__(self, coarse: Array, progress: Callable[[float], None], /) -> Array:
-        """A channel on the input grid -> a new array on the work grid."""
-        ...
-
-
-class PlanesEnlarger:
+class PlaneEnsemble:
     """Callable like the networks whose answers it averages. Holds two outputs at once.
 
     Args:
@@ -39,7 +28,7 @@ class PlanesEnlarger:
         planes: the slice-wise one, once across each of one to three axes.
     """
 
-    def __init__(self, volume: ChannelEnlarger, planes: Sequence[ChannelEnlarger]) -> None:
+    def __init__(self, volume: Enlarger, planes: Sequence[Enlarger]) -> None:
         self._members = [(VOLUME_SHARE, volume), *(((1 - VOLUME_SHARE) / len(planes), plane) for plane in planes)]
 
     @property
@@ -48,7 +37,7 @@ class PlanesEnlarger:
         return self._members[0][1].device
 
     def __call__(self, coarse: Array, progress: Callable[[float], None]) -> Array:
-        """See `ChannelEnlarger`."""
+        """See `Enlarger`."""
         count = len(self._members)
         total = np.zeros((), dtype=np.float32)
         for number, (share, member) in enumerate(self._members):

@@ -1,0 +1,113 @@
+"""Everything that was decided about one job, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from medsr.catalog import CatalogEntry
+from medsr.errors import InvalidValueError
+from medsr.geometry import Geometry
+from medsr.notices import Notice
+from medsr.physics.sampling import Acquisition
+from medsr.planning.evidence import AxisEvidence
+from medsr.planning.target import Target
+
+if TYPE_CHECKING:
+    from medsr.methods.method import Method
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided about one job.
+
+    Attributes:
+        target: grids of input, work and output.
+        entry: the model.
+        method: what runs it.
+        spatial_dims: 3, or 2 for slice by slice.
+        plane_axis: array axis (z, y, x order) across the slices in 2D mode.
+        modality: "MR" or "CT".
+        evidence: how the axes x, y and z of the input were sampled, and how that is known.
+        acquisition: how the input samples the work grid, per array axis (z, y, x).
+        decisions: what was picked and why.
+        warnings: what a person should know.
+        noise: noise level of the input as a fraction of its 99th percentile, None where it cannot be told.
+        channels: colours.
+        scale: factor of a network of a fixed scale; None for the others.
+    """
+
+    target: Target
+    entry: CatalogEntry
+    method: Method
+    spatial_dims: int
+    plane_axis: int
+    modality: str
+    evidence: tuple[AxisEvidence, ...]
+    acquisition: Acquisition
+    decisions: tuple[Notice, ...]
+    warnings: tuple[Notice, ...]
+    noise: float | None = None
+    channels: int = 1
+    scale: int | None = None
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Python packages beside the core's own that must be installed."""
+        return self.method.packages
+
+    @property
+    def together(self) -> bool:
+        """True when the model takes all colours at once; each alone otherwise."""
+        return self.entry.channels > 1
+
+    @property
+    def planes(self) -> tuple[Plan, ...]:
+        """The slice-wise jobs whose answers are averaged with that of a volumetric network."""
+        return self.method.planes(self)
+
+    def estimate(self) -> dict[str, Any]:
+        """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
+        memory, seconds = self.method.estimate(self)
+        return {"memory_bytes": int(memory), "seconds": round(seconds, 1)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports: sizes and decisions."""
+        return {
+            "input": _grid(self.target.source),
+            "output": _grid(self.target.output),
+            "factors_xyz": [round(f, 6) for f in self.target.factors_xyz],
+            "model": self.entry.name,
+            "model_version": self.entry.version,
+            "model_sha256": self.entry.sha256,
+            "mode": f"{self.spatial_dims}d",
+            "modality": self.modality,
+            "acquisition": [
+                found.to_json(spacing)
+                for found, spacing in zip(self.evidence, self.target.source.spacing_xyz_mm, strict=True)
+            ],
+            "downscaling": self.entry.downscaling,
+            "noise": None if self.noise is None else round(self.noise, 5),
+            "decisions": [one.to_json() for one in self.decisions],
+            "warnings": [one.to_json() for one in self.warnings],
+        }
+
+
+def check_memory(plan: Plan, limit: int) -> None:
+    """Raise InvalidValueError when the plan cannot fit into `limit` bytes, saying what it needs."""
+    needed = plan.estimate()["memory_bytes"]
+    if needed > limit:
+        raise InvalidValueError(
+            f"The target of {plan.target.output.describe()} needs about {needed / 1e9:.1f} GB, {limit / 1e9:.1f} GB "
+            "may be used. Ask for a coarser target, crop the volume, or raise --memory."
+        )
+
+
+def _grid(geometry: Geometry) -> Mapping[str, Sequence[float]]:
+    return {
+        "size_xyz": list(geometry.size_xyz),
+        "spacing_xyz_mm": list(geometry.spacing_xyz_mm),
+        "origin_lps_mm": list(geometry.origin_mm),
+        "direction": list(geometry.direction),
+    }

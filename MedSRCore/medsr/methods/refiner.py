@@ -1,0 +1,136 @@
+"""Networks that refine the deconvolution on the target grid: one for every factor, chosen by `auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.catalog import CatalogEntry, find_model, load_catalog
+from medsr.methods.closed_form import FALLBACK, cost
+from medsr.methods.method import (
+    Choice,
+    Enlarger,
+    Method,
+    Refusal,
+    Situation,
+    automatic_dims,
+    modality_fits,
+    shape_of,
+)
+from medsr.methods.runtime import networks
+from medsr.notices import notice
+
+if TYPE_CHECKING:
+    from medsr.methods.plan import Plan
+
+Array = NDArray[np.float32]
+
+FLOATING_POINT_RATE = 2.0e11
+"""Operations per second of two CPU cores in convolutions, roughly; in bfloat16 up to twice as many."""
+
+_HALO_OVERHEAD = {2: 1.0, 3: 1.3}
+"""Voxels computed for each that is kept, by dimension: slices are computed whole."""
+
+NETWORK_BYTES = 0.5e9
+"""Of PyTorch and one tile of features, beyond what a closed form takes."""
+
+
+class Refining(Method):
+    """ProfileRefiner."""
+
+    packages = ("torch",)
+
+    def runs(self, entry: CatalogEntry) -> bool:
+        """See `Method.runs`."""
+        return entry.kind == "network" and not entry.scales
+
+    def automatic(self, situation: Situation, _refused: Refusal | None) -> Choice | Refusal | None:
+        """The network made for this noise, then the most specialised: for fewer modalities."""
+        dims, noise = automatic_dims(situation), situation.noise or 0.0
+        fitting = [
+            entry
+            for entry in load_catalog().values()
+            if self.runs(entry)
+            and not entry.perceptual
+            and situation.modality in entry.modalities
+            and dims in entry.spatial_dims
+        ]
+        if not fitting:
+            return None
+        entry = min(fitting, key=lambda e: (not e.noise[0] <= noise < e.noise[1], len(e.modalities), e.name))
+        if (factor := beyond(entry, situation.factors_for(dims))) is not None:
+            return Refusal("model.beyond", {"factor": factor, "network": entry.name, "limit": entry.several_axes})
+        if situation.runnable and find_spec("torch") is None:
+            network = {"network": entry.name}
+            return Refusal("model.no_torch", network, ("model.torch_missing", network))
+        values = {"modality": situation.modality, "shape": shape_of(situation, dims)}
+        choice = Choice(entry, dims, (notice("model.auto", model=entry.name, **values),))
+        return _with_doubts(choice, situation)
+
+    def named(self, entry: CatalogEntry, situation: Situation) -> Choice:
+        """See `Method.named`."""
+        choice = super().named(entry, situation)
+        modality_fits(entry, situation.modality)
+        if (factor := beyond(entry, situation.factors_for(choice.spatial_dims))) is not None:
+            far = notice(
+                "model.far", model=entry.name, limit=entry.several_axes, factor=factor, instead=FALLBACK
+            )  # fmt: skip
+            choice = replace(choice, warnings=(far,))
+        return _with_doubts(choice, situation)
+
+    def planes(self, plan: Plan) -> tuple[Plan, ...]:
+        """One for each axis that is not enlarged: slices across it were measured complete.
+
+        Where there is none, and the model wants slices always, one for each axis, across which the slices are
+        deconvolved first.
+        """
+        if plan.spatial_dims == 2 or not plan.entry.planes:
+            return ()
+        entry = find_model(plan.entry.planes)
+        axes = plan.acquisition.axes
+        across = [i for i, axis in enumerate(axes) if axis.is_identity]
+        if not across and plan.entry.planes_always:
+            across = [0, 1, 2]
+        factors = [axis.factor for axis in axes]
+        within = [axis for axis in across if beyond(entry, [f for i, f in enumerate(factors) if i != axis]) is None]
+        return tuple(replace(plan, entry=entry, spatial_dims=2, plane_axis=axis) for axis in within)
+
+    def corrects(self, _plan: Plan) -> bool:
+        """See `Method.corrects`."""
+        return True
+
+    def estimate(self, plan: Plan) -> tuple[float, float]:
+        """See `Method.estimate`."""
+        memory, seconds = cost(plan)
+        work, members = plan.target.work.voxels * plan.channels, (plan, *plan.planes)
+        memory += NETWORK_BYTES + 4 * work * (len(members) > 1)  # an average holds a second output
+        # A refiner uses every weight once for each block of 2 x 2 (x 2) voxels.
+        each = sum(
+            _HALO_OVERHEAD[member.spatial_dims] * member.entry.network.get("weights", 0) / 2**member.spatial_dims
+            for member in members
+        )
+        return memory, seconds + 2 * work * each / FLOATING_POINT_RATE
+
+    def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
+        """See `Method.enlarger`."""
+        return cast("Enlarger", networks(plan).refiner(plan, device, limit, coarse))
+
+
+def beyond(entry: CatalogEntry, factors: Sequence[float]) -> float | None:
+    """The second largest factor, where it is beyond what a refiner learned; else None."""
+    second = sorted(factors)[-2]
+    return second if second > entry.several_axes * 1.01 else None
+
+
+def _with_doubts(choice: Choice, situation: Situation) -> Choice:
+    """With a warning for a factor that the network never met."""
+    high, largest = choice.entry.factors[1], max(situation.factors_xyz)
+    if largest <= high * 1.01:
+        return choice
+    farther = notice("model.farther", model=choice.entry.name, limit=high, factor=largest)
+    return replace(choice, warnings=(*choice.warnings, farther))

@@ -1,0 +1,128 @@
+"""What was decided and what a person should know, as data: a kind and its values.
+
+Decisions and warnings travel as `Notice` through plans, events and reports, so that programs can act on their kind and
+another interface can word them in its own language. `WORDS` are the English words of the command line and of reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from medsr.facts import Facts
+
+WORDS: Mapping[str, str] = {
+    # -- where the result lies
+    "target": "Target: {what}.",
+    "target.scale": "scale {factors}",
+    "target.spacing": "spacing {spacings} mm",
+    "target.isotropic": "isotropic at the finest spacing, {spacing:.4g} mm",
+    "target.twice": "twice as fine in every direction",
+    "target.reference": "the grid of the reference, {grid}",
+    "target.fixed": "{scale} times as fine {where}, the factor of {model}",
+    "target.capped": "The slices are more than {limit:g} times as thick as the pixels: brought down to {reached:.3g} "
+    "mm, not to {wanted:.3g} mm.",
+    "where.everywhere": "in every direction",
+    "where.plane": "in plane ({axes})",
+    # -- what the input is
+    "modality": "Modality: {modality} ({known}).",
+    "known.option": "as asked",
+    "known.header": "from the header",
+    "known.sidecar": "from the sidecar",
+    "known.slicer": "from Slicer",
+    "known.modality": "assumed, nothing tells",
+    "known.voxels": "read from the voxels, {percent:.0f} % sure",
+    "known.air": "guessed: the lowest intensity, {lowest:g}, is air in Hounsfield units",
+    "known.intensities": "guessed: intensities start at {lowest:g}",
+    "noise": "Noise: {percent:.1f} % of the brightest signal, read from {place}.",
+    # -- how it was acquired
+    "acquisition": "Acquisition along {axis}: {profile} ({known}).",
+    "profile.gaussian": "Gaussian profile, {width:.3g} mm wide",
+    "profile.box": "box profile, {width:.3g} mm wide",
+    "profile.kspace": "Fourier-encoded, resolution {width:.3g} mm",
+    "profile.filtered": "{profile}, filtered over the outer {percent:.0f} % of the band",
+    "acquisition.implausible": "A width of {width:g} mm along {axis} is implausible for samples every {spacing:.4g} "
+    "mm; {taken:.3g} mm is used.",
+    "acquisition.interpolated": "Along {axis} the scanner resolved {resolution:.2g} mm and interpolated to voxels of "
+    "{spacing:.2g} mm. Smaller voxels add little there.",
+    "facts.disagree": "The sources disagree on the {name}: {value} ({source}), {believed} ({believed_source}). The "
+    "{believed_source} is believed.",
+    "facts.disagree_along": "The sources disagree on the {name} along {axis}: {value} ({source}), {believed} "
+    "({believed_source}). The {believed_source} is believed.",
+    # -- what does the work
+    "model.option": "Model: {model}, as asked.",
+    "model.auto": "Model: {model}, chosen for {modality}, {shape}.",
+    "model.no_network": "Model: {model}: there is no network for {modality}, {shape}.",
+    "model.beyond": "Model: {model}: factor {factor:.3g} along several axes is beyond what {network} learned, "
+    "{limit:g}.",
+    "model.no_torch": "Model: {model}: torch is not installed, so that {network} cannot run.",
+    "shape.volume": "volumetric",
+    "shape.slices": "slice by slice",
+    "shape.thin": "fewer than {count} slices",
+    "model.torch_missing": "torch is not installed: {model} does the work instead of the network {network}, which "
+    "resolves more. For the network: pip install 'medsr[network]'.",
+    "model.far": "{model} learned factors up to {limit:g} along several axes; {factor:.3g} is asked. {instead} does "
+    "better there.",
+    "model.farther": "{model} was trained for factors up to {limit:g}; {factor:.3g} is asked.",
+    "model.perceptual": "perceptual: may invent detail. {model} was trained to look right; do not measure on its "
+    "result.",
+    "slices": "Slice by slice across {axis}.",
+    "planes.measured": "Planes: slices across {axes} were measured complete; they are refined by {model} too, averaged "
+    "in.",
+    "planes.all": "Planes: slices across {axes} are refined by {model} too, averaged in.",
+    "fixed.factor": "{model} enlarges by {scale} {where}.",
+    "fixed.across": "Deconvolution enlarges by {factor:.3g} across the slices ({axis}).",
+    "fixed.resampled": "The result of {model} is brought to the target grid.",
+    "fixed.short": "{model} enlarges by {scale} at most; {factor:.3g} is asked. What goes beyond is interpolated.",
+    # -- of the source, in words of who read it
+    "source": "{text}",
+}
+"""Kind of notice -> English template. Values may be notices themselves."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One statement.
+
+    Attributes:
+        kind: a key of `WORDS`.
+        values: what its template names: numbers, names, further notices.
+    """
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return WORDS[self.kind].format(**self.values)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Kind, values and the English text."""
+        values = {k: v.to_json() if isinstance(v, Notice) else v for k, v in self.values.items()}
+        return {"kind": self.kind, "values": values, "text": str(self)}
+
+
+def disagreements(facts: Facts) -> list[Notice]:
+    """Where sources contradict each other, and which of them is believed."""
+    found = []
+    for believed, other in facts.contradictions():
+        values = {
+            "name": other.name.removesuffix("_mm").replace("_", " "),
+            "value": other.value,
+            "source": other.source,
+            "believed": believed.value,
+            "believed_source": believed.source,
+        }
+        along = {"axis": other.axis} if other.axis else {}
+        found.append(notice("facts.disagree_along" if along else "facts.disagree", **values, **along))
+    return found
+
+
+def notice(kind: str, **values: Any) -> Notice:
+    """A `Notice`; KeyError for a kind without words or values that its words lack, at once and not when it is read."""
+    made = Notice(kind, values)
+    str(made)
+    return made

@@ -1,0 +1,1 @@
+"""What can be decided about a volume before a model is chosen: its target grids, how it was acquired, its noise."""
