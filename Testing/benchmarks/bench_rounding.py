@@ -22,8 +22,8 @@ import numpy as np
 import medsr
 from medsr.demo import load_template
 from medsr.evaluation.protocols import CASES, central_crop, degrade
-from medsr.methods import engines
 from medsr.inference.pipeline import super_resolve
+from medsr.methods import engines
 from medsr.options import UpscaleOptions
 
 

@@ -87,9 +87,12 @@ def test_info_shows_how_each_axis_was_acquired_and_who_says_so(medsr, a_volume):
     ended = medsr("info", source)
     assert ended.code == 0
     assert "modality   MR (sidecar)" in ended.out
-    assert table_row(ended.out, "x") == ["x", "24", "1", "mm", "-", "2", "mm", "phase", "sidecar"]
-    assert table_row(ended.out, "y") == ["y", "20", "1", "mm", "-", "-", "frequency", "sidecar"]
-    assert table_row(ended.out, "z") == ["z", "12", "3", "mm", "2.5", "mm", "-", "slice", "sidecar"]
+    # What is stated, then what a job would take.
+    x, y, z = ("phase sidecar kspace 2 mm sidecar", "frequency sidecar kspace 1 mm sidecar",
+               "slice sidecar gaussian 2.5 mm sidecar")  # fmt: skip
+    assert table_row(ended.out, "x") == ["x", "24", "1", "mm", "-", "2", "mm", *x.split()]
+    assert table_row(ended.out, "y") == ["y", "20", "1", "mm", "-", "-", *y.split()]
+    assert table_row(ended.out, "z") == ["z", "12", "3", "mm", "2.5", "mm", "-", *z.split()]
     assert table_row(ended.out, "partial") == ["partial", "fourier", "yes", "sidecar"]
     assert "Enlarging along x adds no detail" in ended.err
     facts = json.loads(medsr("info", source, "--json").out)["facts"]
@@ -98,7 +101,8 @@ def test_info_shows_how_each_axis_was_acquired_and_who_says_so(medsr, a_volume):
 
 def test_info_says_when_nothing_is_stated(medsr, a_volume):
     ended = medsr("info", a_volume("bare.nii.gz"))
-    assert table_row(ended.out, "axis") == ["axis", "voxels", "spacing"]
+    assert table_row(ended.out, "axis") == ["axis", "voxels", "spacing", "taken", "for", "resolution", "from"]
+    assert table_row(ended.out, "z")[-3:] == ["1.8", "mm", "modality"]  # 0.6 of 3 mm, slices taken carefully
     assert "Nothing more is stated" in ended.out
     assert ended.err == ""
 

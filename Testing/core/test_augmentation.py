@@ -353,5 +353,3 @@ def test_given_folds_are_kept():
     copies = [Case("a_c", "a", (), "", "a", "x")]
     assert make_splits(real, copies, [Split(("a", "b"), ("c",))], 0) == (Split(("a", "b", "a_c"), ("c",)),)
     assert make_splits(real[:1], copies, (), 0) == ()
-
-

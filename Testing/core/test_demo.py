@@ -56,7 +56,7 @@ def test_demo_writes_a_page_figures_and_volumes(a_nilearn, tmp_path):
     assert "the-network" in html
     table = from_json((page.parent / "figures.json").read_text(encoding="utf-8"))
     assert table.models == ["linear", "bspline", "tikhonov", "the-network"]
-    assert table.cases == ["z4", "iso2"]
+    assert table.cases == ["z4", "k2"]
     assert not table.failures
     reference = sitk.ReadImage(str(page.parent / "z4" / "reference.nii.gz"))
     result = sitk.ReadImage(str(page.parent / "z4" / "output_the-network.nii.gz"))

@@ -171,9 +171,7 @@ def test_python_blocks_run(page, in_phantoms):
     found = blocks(text_of(page), "python")
     assert found
     # What `auto` would choose depends on what is installed; the closed form is always there.
-    prelude = (
-        "import medsr.methods.refiner as refiner\nrefiner.find_spec = lambda _: None\n"
-    )
+    prelude = "import medsr.methods.refiner as refiner\nrefiner.find_spec = lambda _: None\n"
     # One process for the page, each block in a namespace of its own: none may lean on an earlier one.
     script = prelude + "".join(f"exec({block!r}, {{}})\n" for block in found)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -16,10 +16,12 @@ from medsr.evaluation.real_page import make_real_plate, render_real_page
 from medsr.evaluation.real_rows import rows_table, to_csv, to_json, to_markdown
 from medsr.evaluation.real_series import choose_test, judge
 from medsr.evaluation.registration import RigidFit, register
+from medsr.evaluation.slice_width import fit_slice_width
 from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
 from medsr.jobs import Progress
 from medsr.methods.interpolate import interpolate
+from medsr.options import UpscaleOptions
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition
 from medsr.volume import Volume
@@ -61,10 +63,10 @@ CENTRE = GRID.to_patient((SIZE - 1) / 2 * np.ones(3))
 MOVED = movement((1.6, -1.1, 2.2), (2.0, -1.5, 1.0), CENTRE)
 
 
-def stack(array, axis, factor=FACTOR, geometry=GRID, kind="gaussian", **attributes):
+def stack(array, axis, factor=FACTOR, geometry=GRID, profile=None, **attributes):
     """The slices that a scanner makes of a fine volume along array axis `axis`."""
     factors = [factor if a == axis else 1 for a in range(3)]
-    acquisition = Acquisition.from_factors(array.shape, factors, Profile(kind))
+    acquisition = Acquisition.from_factors(array.shape, factors, profile)
     spacing = [s * f for s, f in zip(geometry.spacing_xyz_mm, factors[::-1], strict=True)]
     grid = geometry.with_grid(spacing, acquisition.coarse_shape[::-1])
     coarse = acquisition.forward(array.astype(np.float64)).astype(np.float32)
@@ -132,7 +134,7 @@ def confirmed(seen_twice):
 
 def test_the_movement_of_a_patient_is_found(seen_twice):
     truth, axial, sagittal = seen_twice
-    plain = Enlarger(truth)(axial, replace_model("bspline"), Progress(), reference=None).volume
+    plain = Enlarger(truth)(axial, UpscaleOptions(model="bspline"), Progress(), reference=None).volume
     fit = register(sagittal, plain)
     corners = GRID.to_patient(np.array([(0, 0, 0), (SIZE, 0, 0), (0, SIZE, 0), (0, 0, SIZE), (SIZE,) * 3]))
     found = corners @ fit.matrix[:3, :3].T + fit.matrix[:3, 3]
@@ -189,7 +191,7 @@ def test_an_oblique_stack_is_read_along_the_slice_axis():
     assert axes[:, 2] == pytest.approx(direction[:, 2])
     # Only what lies between the outermost slices, 6 mm from either end of a line at least.
     heights = lattice.geometry.to_patient(np.argwhere(lattice.kept)[:, ::-1])[:, 2]
-    assert 6 - 1e-6 <= heights.min()
+    assert heights.min() >= 6 - 1e-6
     assert heights.max() <= 76 - 6 + 1e-6
 
 
@@ -274,6 +276,17 @@ def test_amplitude_tells_too_weak_from_right(confirmed):
     assert rows["bspline"]["detail_3_6_amplitude"].value < 0.5
 
 
+def test_the_width_of_a_profile_shows_in_the_amplitude_rather_than_in_the_correlation():
+    _truth, thick, sagittal = a_small_pair()
+    noise = np.random.default_rng(0).normal(0, 0.1 * thick.array.std(), thick.array.shape).astype(np.float32)
+    thick = thick.replace(array=thick.array + noise)
+    narrow, true = judge(thick, sagittal, ["tikhonov"], profiles=["gaussian:1", "gaussian:3"]).rows
+    r, amplitude = ([row.figures[n].value for row in (narrow, true)] for n in ("detail_6_12", "detail_6_12_amplitude"))
+    assert r[1] == pytest.approx(r[0], rel=0.05)
+    assert amplitude[1] > 1.25 * amplitude[0]
+    assert abs(amplitude[1] - 1) < abs(amplitude[0] - 1)
+
+
 def test_the_movement_and_the_pixels_are_told(confirmed):
     table, _ = confirmed
     assert table.fit.shift_mm == pytest.approx(np.linalg.norm((1.6, -1.1, 2.2)), abs=0.3)
@@ -300,7 +313,7 @@ def test_the_page_shows_what_was_compared(confirmed):
     page = render_real_page(table, plate)
     assert page.count("data:image/png") == 6 * 4
     assert "axial, judged by sagittal" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
 
 
 def test_every_profile_of_the_slice_axis_is_a_row():
@@ -322,6 +335,29 @@ def test_interpolation_is_compared_without_being_asked_for():
     assert table.rows[0].figures["detail_6_12_ratio"].value > 1
 
 
+@pytest.mark.parametrize("width", [0.6, 1.0, 1.2])
+def test_the_width_of_slices_is_read_from_the_other_series(width):
+    """Also where both are noisy, and of slices that are narrower or wider than their distance."""
+    truth = texture(5)
+    rng = np.random.default_rng(0)
+    thick, other = (stack(truth, axis, profile=Profile("gaussian", w)) for axis, w in ((0, width), (2, 1.0)))
+    thick, other = (
+        v.replace(array=v.array + rng.normal(0, 10, v.array.shape).astype(np.float32)) for v in (thick, other)
+    )
+    lattice = make_lattice(thick.geometry, other.geometry, 2, 0, 3.0)
+    plain = Volume(interpolate(thick.array, thick.geometry, GRID, "bspline"), GRID)
+    found = fit_slice_width(thick.geometry, 2, lattice.see(plain), lattice.read(other), lattice)
+    assert found.value == pytest.approx(width * 3.0, rel=0.1)
+    assert found.low < found.value < found.high
+
+
+def test_the_width_of_slices_is_told(confirmed):
+    table, _ = confirmed
+    assert table.slice_width_mm.value == pytest.approx(3.0, rel=0.1)
+    assert json.loads(to_json(table))["slice_width_mm"]["value"] == pytest.approx(table.slice_width_mm.value, rel=1e-4)
+    assert "slices of axial are like a Gaussian of" in to_markdown(table)
+
+
 # --- difference
 
 
@@ -330,7 +366,7 @@ def thin_and_thick():
     """Two reconstructions of one scan; the thin one is the truth."""
     array = ndi.gaussian_filter(texture(3, (48, 40, 44)), 1.5) - 500
     grid = Geometry((44, 40, 48), (1, 1, 1), (5, 6, 7))
-    return Volume(array, grid, modality="CT"), stack(array, 0, geometry=grid, kind="box", modality="CT")
+    return Volume(array, grid, modality="CT"), stack(array, 0, geometry=grid, profile=Profile("box"), modality="CT")
 
 
 def test_a_parallel_finer_series_is_the_truth(thin_and_thick):
@@ -448,7 +484,7 @@ def test_series_that_allow_no_test_are_refused(other, words):
 def test_series_that_do_not_meet_are_refused(seen_twice, thin_and_thick, far):
     truth, thick, sagittal = seen_twice
     away = Geometry.from_affine(movement(far, (0, 0, 0), CENTRE) @ sagittal.geometry.affine, sagittal.geometry.size_xyz)
-    with pytest.raises(InputError, match="no field in common|well inside both"):
+    with pytest.raises(InputError, match=r"no field in common|well inside both"):
         judge(thick, sagittal.replace(geometry=away), ["truth"], enlarge=Enlarger(truth))
     thin, thick = thin_and_thick
     away = Geometry.from_affine(movement(far, (0, 0, 0), CENTRE) @ thin.geometry.affine, thin.geometry.size_xyz)
@@ -479,17 +515,13 @@ def test_arguments_that_make_no_sense_are_refused(arguments, words):
 
 
 def test_nothing_is_judged_without_the_baseline():
-    truth, thick, sagittal = a_small_pair()
+    _truth, thick, sagittal = a_small_pair()
 
     def enlarge(volume, options, progress, /, *, reference):
         raise RuntimeError("no memory")
 
     with pytest.raises(ModelError, match="no memory"):
         judge(thick, sagittal, ["truth"], enlarge=enlarge)
-
-
-def replace_model(model):
-    return type("Options", (), {"model": model})()
 
 
 def a_small_pair():

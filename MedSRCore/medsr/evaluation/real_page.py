@@ -126,11 +126,14 @@ def _matched(array: NDArray[Any], own: NDArray[Any], other: NDArray[Any]) -> NDA
 
 def _view(title: str, pictures: Mapping[str, Picture], lattice: Lattice, window: tuple[float, float]) -> View:
     """Pictures ``(across, along the slice axis)``, turned so that the slice axis is upright, head or back on top."""
-    axes, size = np.array(lattice.geometry.direction).reshape(3, 3), lattice.geometry.size_xyz
-    spacing = lattice.geometry.spacing_xyz_mm
+    axes, spacing = np.array(lattice.geometry.direction).reshape(3, 3), lattice.geometry.spacing_xyz_mm
     along, beside = (axes[int(np.abs(axes[:, i]).argmax()), i] for i in (0, 1))
     down, right = (-1 if along > 0 else 1), (1 if beside > 0 else -1)
+    # What counts, and no more.
+    rows = np.flatnonzero(lattice.kept.any(axis=(0, 1)))
+    part = slice(int(rows[0]), int(rows[-1]) + 1)
     images = {
-        name: data_uri(grey_png(grey_levels(picture.T[::down, ::right], *window))) for name, picture in pictures.items()
+        name: data_uri(grey_png(grey_levels(picture[:, part].T[::down, ::right], *window)))
+        for name, picture in pictures.items()
     }
-    return View(title, size[0] * spacing[0], size[1] * spacing[1], (), images, {})
+    return View(title, len(rows) * spacing[0], lattice.geometry.size_xyz[1] * spacing[1], (), images, {})

@@ -23,6 +23,7 @@ SCHEMA = "medsr-real-series/1"
 BASELINE = "bspline"
 """What every figure is compared with; it is always computed."""
 
+_WIDTH = Metric("slice_width", "slice width", "mm", 2, None)
 _ENDS = ("", "_low", "_high")
 
 DETAIL, DIFFERENCE = "detail", "difference"
@@ -93,6 +94,8 @@ class RealTable:
         pixels: number of pixels (voxels) of the other series that count.
         blocks: number of blocks of 20 mm that they lie in.
         fit: how the other series was moved, None where it was not.
+        slice_width_mm: of the Gaussian that the slices of the first series are like, as the other one has it; None
+            where it cannot be told.
         warnings: what a person should know.
     """
 
@@ -104,6 +107,7 @@ class RealTable:
     pixels: int
     blocks: int
     fit: RigidFit | None = None
+    slice_width_mm: Estimate | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -172,6 +176,7 @@ def to_json(table: RealTable) -> str:
         "pixels": table.pixels,
         "blocks": table.blocks,
         "movement": None if table.fit is None else _movement(table.fit),
+        "slice_width_mm": None if table.slice_width_mm is None else _known(dataclasses.asdict(table.slice_width_mm)),
         "warnings": list(table.warnings),
         "rows": [_known(dataclasses.asdict(row)) for row in table.rows],
     }
@@ -197,6 +202,11 @@ def sentences(table: RealTable) -> list[str]:
     few = "" if table.blocks >= 8 else "; too few for intervals"
     what = "pixels" if table.test.kind == DETAIL else "voxels"
     told.append(f"{table.pixels} {what} of the other series count, in {table.blocks} blocks of 20 mm{few}.")
+    if table.slice_width_mm is not None:
+        told.append(
+            f"By the other series, slices of {table.thick} are like a Gaussian of "
+            f"{format_estimate(_WIDTH, table.slice_width_mm)} mm; they are {table.test.apart_mm:.3g} mm apart."
+        )
     return [*told, *table.warnings]
 
 

@@ -30,6 +30,7 @@ from medsr.evaluation.real_rows import BASELINE, DETAIL, DIFFERENCE, RealRow, Re
 from medsr.evaluation.registration import FARTHEST_DEGREES, FARTHEST_MM, register
 from medsr.evaluation.rows import BICUBIC, ORACLE
 from medsr.evaluation.run import FAILURES, Enlarged, reason
+from medsr.evaluation.slice_width import fit_slice_width
 from medsr.facts import AXES
 from medsr.geometry import Geometry
 from medsr.jobs import Progress
@@ -312,6 +313,7 @@ def _detail(runner: _Runner, other: Volume, rows: Sequence[RealRow], names: tupl
     witness = _Witness(lattice, image, Blocks.of(lattice.kept, lattice.geometry.spacing_xyz_mm, seed))
     base_image, base = witness.hear(plain)
     warnings = _common_ground(base[COARSE.name].correlation, fit.describe())
+    width = fit_slice_width(thick.geometry, test.across, base_image, image, lattice, seed)
     filled, results = [], {}
     on_lattice = moved.replace(array=image, geometry=lattice.geometry)
     for asked in rows:
@@ -325,9 +327,10 @@ def _detail(runner: _Runner, other: Volume, rows: Sequence[RealRow], names: tupl
             seen, heard = witness.hear(result)
         filled.append(dataclasses.replace(row, figures=_correlations(heard, base)))
         results[row.label] = on_lattice.replace(array=seen)
+    blocks = witness.blocks
     table = RealTable(
-        *names, test, _unit(thick), tuple(filled), witness.blocks.pixels, len(witness.blocks), fit, tuple(warnings)
-    )
+        *names, test, _unit(thick), tuple(filled), blocks.pixels, len(blocks), fit, width, tuple(warnings)
+    )  # fmt: skip
     return Look(table, on_lattice, _nearest(thick, lattice.geometry), results, lattice)
 
 
