@@ -203,6 +203,7 @@ set(MEDSR_CORE_FILES
   medsr/evaluation/rows.py
   medsr/evaluation/run.py
   medsr/evaluation/scoring.py
+  medsr/evaluation/slice_width.py
   medsr/evaluation/statistics.py
   medsr/evaluation/style.py
   medsr/evaluation/tables.py

@@ -130,10 +130,10 @@ def _view(title: str, pictures: Mapping[str, Picture], lattice: Lattice, window:
     along, beside = (axes[int(np.abs(axes[:, i]).argmax()), i] for i in (0, 1))
     down, right = (-1 if along > 0 else 1), (1 if beside > 0 else -1)
     # What counts, and no more.
-    rows = np.flatnonzero(lattice.kept.any(axis=(0, 1)))
-    part = slice(int(rows[0]), int(rows[-1]) + 1)
+    columns, rows = (np.flatnonzero(lattice.kept.any(axis=axis)) for axis in ((0, 2), (0, 1)))
+    part = np.ix_(columns, rows)
     images = {
-        name: data_uri(grey_png(grey_levels(picture[:, part].T[::down, ::right], *window)))
+        name: data_uri(grey_png(grey_levels(picture[part].T[::down, ::right], *window)))
         for name, picture in pictures.items()
     }
-    return View(title, len(rows) * spacing[0], lattice.geometry.size_xyz[1] * spacing[1], (), images, {})
+    return View(title, len(rows) * spacing[0], len(columns) * spacing[1], (), images, {})
