@@ -145,6 +145,23 @@ def test_the_movement_of_a_patient_is_found(seen_twice):
     assert np.array_equal(fit.matrix, again.matrix)
 
 
+def test_an_organ_that_moves_by_itself_does_not_lead_astray(seen_twice):
+    """As a bladder that fills: large, bright, and elsewhere in the second series."""
+    truth, axial, sagittal = seen_twice
+
+    def with_organ(volume, centre):
+        index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.size_xyz), indexing="ij"), axis=-1)
+        distance = np.linalg.norm(volume.geometry.to_patient(index) - centre, axis=-1)
+        organ = 1700 / (1 + np.exp((distance - 12) / 1.0))
+        return volume.replace(array=(volume.array + organ.transpose(2, 1, 0)).astype(np.float32))
+
+    axial, sagittal = with_organ(axial, CENTRE), with_organ(sagittal, CENTRE + np.array([0, 6, -6]))
+    fit = register(sagittal, Enlarger(truth)(axial, UpscaleOptions(model="bspline"), Progress(), reference=None).volume)
+    corners = GRID.to_patient(np.array([(0, 0, 0), (SIZE, 0, 0), (0, SIZE, 0), (0, 0, SIZE), (SIZE,) * 3]))
+    found, true = (corners @ m[:3, :3].T + m[:3, 3] for m in (fit.matrix, MOVED))
+    assert np.linalg.norm(found - true, axis=1).max() < 1.0
+
+
 def test_a_registration_can_be_stopped(seen_twice):
     _truth, axial, sagittal = seen_twice
 

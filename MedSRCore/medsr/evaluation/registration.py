@@ -75,6 +75,7 @@ def register(other: Volume, onto: Volume, check: Callable[[], None] | None = Non
 
     Both are seen through one isotropic Gaussian, which becomes narrower level by level: what only one of them resolves
     would pull at the other. The search draws nothing and runs in one thread, so the same series give the same fit.
+    Bladder and bowel move more than bones; the finest level decides which start is followed.
 
     Args:
         other: what moves; its voxels within the field of `onto` are compared.
@@ -88,13 +89,12 @@ def register(other: Volume, onto: Volume, check: Callable[[], None] | None = Non
     fixed, moving = _image(part), _image(field)
     size = np.array(part.geometry.size_xyz)
     centre = part.geometry.to_patient((size - 1) / 2)
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter(centre.tolist())
-    stopped: list[BaseException] = []
-    for sigma in _LEVELS_MM:
-        transform = _fitted(_seen(fixed, sigma, 1.5), _seen(moving, sigma, 0.5), transform, check, stopped)
-        if stopped:
-            raise stopped[0]
+    header = sitk.Euler3DTransform()
+    header.SetCenter(centre.tolist())
+    coarse, middle, fine = (_Level.of(fixed, moving, sigma, check) for sigma in _LEVELS_MM)
+    # What is soft moves by itself, and pulls most at what a wide Gaussian shows: the header may be nearer to the truth.
+    starts = [header, *(middle.fitted(start) for start in (header, coarse.fitted(header)))]
+    transform = fine.fitted(min(starts, key=fine.misfit))
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
     matrix[:3, 3] = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
@@ -128,8 +128,11 @@ def _image(volume: Volume) -> Any:
 
 
 def _seen(image: Any, sigma: float, apart: float) -> Any:
-    """Smoothed, without shading, and voxels at most `apart` times `sigma` apart, where there were more."""
-    image = _smoothed(image, sigma) - _smoothed(image, 4 * sigma)
+    """Structures about as large as `sigma`, in voxels at most `apart` times `sigma` apart, where there were more.
+
+    Without what is larger: shading differs between series, and what is soft has moved by itself.
+    """
+    image = _smoothed(image, sigma) - _smoothed(image, 2 * sigma)
     x, y, z = (
         max(1, min(int(apart * sigma / spacing), size // _FEWEST))
         for size, spacing in zip(image.GetSize(), image.GetSpacing(), strict=True)
@@ -144,28 +147,53 @@ def _smoothed(image: Any, sigma: float) -> Any:
     return image
 
 
-def _fitted(fixed: Any, moving: Any, start: Any, check: Callable[[], None] | None, stopped: list[BaseException]) -> Any:
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    method.SetMetricAsCorrelation()
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.MetricUseFixedImageGradientFilterOff()
-    method.MetricUseMovingImageGradientFilterOff()
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(_FIRST_STEP_MM, _LAST_STEP_MM, _STEPS, 0.5, 1e-9)
-    method.SetOptimizerScalesFromPhysicalShift()
-    transform = sitk.Euler3DTransform(start)
-    method.SetInitialTransform(transform, inPlace=True)
+@dataclass(frozen=True)
+class _Level:
+    """Both series seen through one Gaussian."""
 
-    def step() -> None:
-        # ITK swallows what is raised in a callback: stop it, and tell afterwards.
-        try:
-            if check is not None:
-                check()
-        except BaseException as error:
-            stopped.append(error)
-            method.StopRegistration()
+    fixed: Any
+    moving: Any
+    check: Callable[[], None] | None
 
-    method.AddCommand(sitk.sitkIterationEvent, step)
-    method.Execute(fixed, moving)
-    return transform
+    @classmethod
+    def of(cls, fixed: Any, moving: Any, sigma: float, check: Callable[[], None] | None) -> _Level:
+        return cls(_seen(fixed, sigma, 1.5), _seen(moving, sigma, 0.5), check)
+
+    def misfit(self, transform: Any) -> float:
+        """Less for a better fit."""
+        return float(self._method(transform).MetricEvaluate(self.fixed, self.moving))
+
+    def fitted(self, start: Any) -> Any:
+        """The best transform near `start`."""
+        transform = sitk.Euler3DTransform(start)
+        method = self._method(transform)
+        stopped: list[BaseException] = []
+
+        def step() -> None:
+            # ITK swallows what is raised in a callback: stop it, and tell afterwards.
+            try:
+                if self.check is not None:
+                    self.check()
+            except BaseException as error:
+                stopped.append(error)
+                method.StopRegistration()
+
+        method.AddCommand(sitk.sitkIterationEvent, step)
+        method.Execute(self.fixed, self.moving)
+        if stopped:
+            raise stopped[0]
+        return transform
+
+    @staticmethod
+    def _method(transform: Any) -> Any:
+        method = sitk.ImageRegistrationMethod()
+        method.SetNumberOfThreads(1)
+        method.SetMetricAsCorrelation()
+        method.SetMetricSamplingStrategy(method.NONE)
+        method.MetricUseFixedImageGradientFilterOff()
+        method.MetricUseMovingImageGradientFilterOff()
+        method.SetInterpolator(sitk.sitkLinear)
+        method.SetOptimizerAsRegularStepGradientDescent(_FIRST_STEP_MM, _LAST_STEP_MM, _STEPS, 0.5, 1e-9)
+        method.SetOptimizerScalesFromPhysicalShift()
+        method.SetInitialTransform(transform, inPlace=True)
+        return method
