@@ -152,7 +152,7 @@ def test_an_organ_that_moves_by_itself_does_not_lead_astray(seen_twice):
     def with_organ(volume, centre):
         index = np.stack(np.meshgrid(*map(np.arange, volume.geometry.size_xyz), indexing="ij"), axis=-1)
         distance = np.linalg.norm(volume.geometry.to_patient(index) - centre, axis=-1)
-        organ = 1700 / (1 + np.exp((distance - 12) / 1.0))
+        organ = 880 / (1 + np.exp((distance - 12) / 1.0))
         return volume.replace(array=(volume.array + organ.transpose(2, 1, 0)).astype(np.float32))
 
     axial, sagittal = with_organ(axial, CENTRE), with_organ(sagittal, CENTRE + np.array([0, 6, -6]))

@@ -136,9 +136,7 @@ def known_facts(volume: Volume, options: UpscaleOptions) -> Facts:
     return Facts((*volume.facts, Fact("thickness_mm", options.slice_thickness, "option", axis)))
 
 
-def _stated(
-    facts: Facts, modality: str, axis: str, spacing: float, stated: StatedProfile
-) -> AxisEvidence | None:
+def _stated(facts: Facts, modality: str, axis: str, spacing: float, stated: StatedProfile) -> AxisEvidence | None:
     """What a person or the source says of an axis; None where they say nothing."""
     encoding, thickness = facts.get("encoding", axis), facts.get("thickness_mm", axis)
     if stated.kind != "auto":

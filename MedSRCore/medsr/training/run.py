@@ -33,6 +33,7 @@ from medsr.training.warm_start import copy_matching, stored_weights
 
 logger = logging.getLogger(__name__)
 
+
 def train(
     recipe: Recipe,
     data_list: Path,

@@ -138,9 +138,7 @@ class LossRecipe:
     features_options: Mapping[str, Any] = field(
         default_factory=dict, metadata=doc('its arguments, for vgg19 {"weights": "vgg19-dcbb9e9d.pth"}')
     )
-    feature_distance: str = field(
-        default="mse", metadata=doc("mse (Ledig et al. 2017) or l1 (scripts of Wang et al.)")
-    )
+    feature_distance: str = field(default="mse", metadata=doc("mse (Ledig et al. 2017) or l1 (scripts of Wang et al.)"))
     adversarial: float = field(
         default=0.0, metadata=doc("1e-3 in SRGAN (Ledig et al. 2017), 5e-3 in the scripts of Wang et al.")
     )
