@@ -42,7 +42,7 @@ _ENCODED = (
     *(Candidate(Profile("kspace", 1.0, taper), 0.12) for taper in _TAPERS),
     *(Candidate(Profile("kspace", width), 0.06) for width in (1.15, 1.33)),
 )
-_PLANE = (*_ENCODED, *(Candidate(Profile("gaussian", width), 0.02) for width in (0.85, 1.0)))
+_PLANE = (*_ENCODED, *(Candidate(Profile("gaussian", width), 0.002) for width in (0.85, 1.0)))
 """The plane of 2D MR, every axis of 3D MR: Fourier-encoded, unless a program made the image coarser afterwards."""
 
 _SLICES = (*_ENCODED, *(Candidate(Profile("gaussian", width), 0.7) for width in (0.6, 0.85, 1.0, 1.2)))
@@ -215,8 +215,9 @@ def _seen(volume: Volume, axes: Sequence[str], candidates: Sequence[Candidate]) 
 def _assumed(axis: str, seen: Likeliest | None, *, is_slice: bool) -> AxisEvidence:
     if seen is None:
         return AxisEvidence(axis, SAFE if is_slice else Profile("kspace", assumed=True), "modality")
-    if is_slice and seen.probability < _OPEN:
-        return AxisEvidence(axis, SAFE, "voxels", seen.probability)
+    if seen.probability < _OPEN:
+        # A plane is Fourier-encoded unless a program made it coarser; of a slice nothing is that sure.
+        return AxisEvidence(axis, SAFE if is_slice else Profile("kspace", assumed=True), "voxels", seen.probability)
     best = seen.profile
     profile = Profile(best.kind, best.width, best.taper, assumed=True)
     return AxisEvidence(axis, profile, "voxels", seen.probability)
