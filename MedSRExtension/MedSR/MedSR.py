@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unittest
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from MedSRLib import Startup
+from MedSRLib.Arguments import atTheConsole
 from MedSRLib.Parameter import MedSRParameterNode
 from MedSRLib.SceneJob import SceneJob
 from MedSRLib.TrainingJob import TrainingJob
@@ -56,10 +58,11 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel; its parts are in MedSRLib."""
 
     def __init__(self, parent: Any = None) -> None:
-        self.logic: MedSRLogic | None = None
+        self.logic: Any = None
         self.panel: Any = None
-        self._parameterNode: MedSRParameterNode | None = None
+        self._parameterNode: Any = None
         self._guiTag: Any = None
+        self._guiObservers: list[int] = []
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -76,6 +79,7 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = Panel(self.ui, self.logic)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndSaveEvent, self.logic.writeSidecars)
         self.initializeParameterNode()
 
@@ -95,8 +99,7 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self) -> None:
         """The person opens another module; a running job goes on."""
         if self._parameterNode:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self._guiTag = None
+            self._untie()
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
             self._parameterNode = None
 
@@ -104,17 +107,26 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The scene and its parameters are about to go."""
         self.logic.cancelAll(_("The scene was closed."))
         self.setParameterNode(None)
+        self.panel.forgetScene()
 
     def onSceneEndClose(self, caller: Any, event: str) -> None:
         """Start anew in the empty scene."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneEndImport(self, caller: Any, event: str) -> None:
+        """A scene was loaded: its parameters replace those before, and its results can be compared."""
+        self.logic.adoptFiles()
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
     def initializeParameterNode(self) -> None:
-        """Take the parameters of the scene; choose the first volume when none is chosen."""
+        """Take the parameters of the scene; choose the first image when none is chosen."""
+        from MedSRLib import SceneIO
+
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            node = next(filter(SceneIO.isImage, slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")), None)
             if node:
                 self.setInputVolume(node)
 
@@ -127,13 +139,45 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setParameterNode(self, parameterNode: MedSRParameterNode | None) -> None:
         """Show and observe these parameters instead of the ones before."""
         if self._parameterNode:
-            self._parameterNode.disconnectGui(self._guiTag)
+            self._untie()
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
         self._parameterNode = parameterNode
         if parameterNode:
-            self._guiTag = parameterNode.connectGui(self.ui)
+            self._tie(parameterNode)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersChanged)
         self._onParametersChanged()
+
+    def _tie(self, parameterNode: Any) -> None:
+        """Tie the widgets to their parameters.
+
+        Before Slicer 5.12, `connectGui` gives no tag, so that nothing can be disconnected, and the observer that ties
+        them stays: it keeps the wrapper until Python collects garbage, which crashes in the middle of a change of the
+        node. So what is observed is noted here.
+        """
+        add = parameterNode.AddObserver
+
+        def noted(*arguments: Any) -> int:
+            tag: int = add(*arguments)
+            self._guiObservers.append(tag)
+            return tag
+
+        parameterNode.AddObserver = noted
+        try:
+            self._guiTag = parameterNode.connectParametersToGui(self._boundWidgets())
+        finally:
+            del parameterNode.AddObserver
+
+    def _untie(self) -> None:
+        """Let go of the widgets."""
+        self._parameterNode.disconnectGui(self._guiTag)
+        for tag in self._guiObservers:
+            self._parameterNode.RemoveObserver(tag)
+        self._guiTag, self._guiObservers = None, []
+
+    def _boundWidgets(self) -> dict[str, Any]:
+        """Parameter -> widget, as the .ui file says."""
+        bound = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        return {str(name): widget for name, widget in bound.items() if name}
 
     def onReload(self) -> None:
         """Reload the parts too, for developers."""
@@ -160,13 +204,18 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         from MedSRLib.Provenance import SidecarKeeper
         from MedSRLib.QtPump import QtPump
         from MedSRLib.SuperResolver import SuperResolver
+        from MedSRLib.Timing import Timing
         from MedSRLib.TrainingSetMaker import TrainingSetMaker
+        from MedSRLib.VolumeQueue import VolumeQueue
 
         ScriptedLoadableModuleLogic.__init__(self)
         self.installLogic = InstallLogic(
             RESOURCES / "requirements.txt", slicer.util.confirmYesNoDisplay, isTesting=slicer.app.testingEnabled
         )
-        self.resolver = SuperResolver(QtPump(), slicer.app.processEvents, prepare=self._installIfNeeded)
+        self.resolver = SuperResolver(
+            QtPump(), slicer.app.processEvents, prepare=self._installIfNeeded, timing=Timing(slicer.app.settings())
+        )
+        self.queue = VolumeQueue(self.resolver.start)
         self.trainingSets = TrainingSetMaker(
             QtPump(), self._startWorker, slicer.app.processEvents, prepare=self._installForRecipes
         )
@@ -178,6 +227,7 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         """The parameters of this scene."""
         return MedSRParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
 
+    @atTheConsole
     def superResolve(
         self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any
     ) -> slicer.vtkMRMLScalarVolumeNode:
@@ -189,10 +239,12 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         """
         return self.resolver.superResolve(volumeNode, **arguments)
 
+    @atTheConsole
     def start(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any) -> SceneJob:
         """Start super-resolving a volume and return the job at once; see `SuperResolver.start` for the arguments."""
         return self.resolver.start(volumeNode, **arguments)
 
+    @atTheConsole
     def makeTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
         """Make a training set and wait, with the application alive; see `TrainingSetMaker.start` for the arguments.
 
@@ -207,23 +259,31 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         """
         return self.trainingSets.make(source, output, **arguments)
 
+    @atTheConsole
     def checkTrainingSet(self, source: Any, output: str, **arguments: Any) -> dict[str, Any]:
         """What `makeTrainingSet` would make, and what is wrong with the pairs; nothing is written."""
         return self.trainingSets.make(source, output, check=True, **arguments).report
 
+    @atTheConsole
     def startTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
         """Start making a training set; see `TrainingSetMaker.start` for the arguments."""
         return self.trainingSets.start(source, output, **arguments)
 
     def cancelAll(self, reason: str = "") -> None:
         """Cancel every super-resolution that runs or waits; a training set needs the scene no more and goes on."""
+        self.queue.cancel(reason)
         self.resolver.cancelAll(reason)
 
     def shutdown(self) -> None:
         """Cancel everything and end the worker process."""
         self._keeperPump.stop()
+        self.queue.clear()
         self.resolver.shutdown()
         self.trainingSets.shutdown()
+
+    def adoptFiles(self) -> None:
+        """Take the files of the results in the scene as loaded, not as saved: no report is written beside them."""
+        self._keeper.adopt(slicer.mrmlScene)
 
     def writeSidecars(self, *_arguments: Any) -> None:
         """Write the reports beside the results that the person saved."""
@@ -250,18 +310,24 @@ class MedSRTest(ScriptedLoadableModuleTest):
     """The self test: a real super-resolution in a real Slicer."""
 
     def setUp(self) -> None:
-        """Start from an empty scene."""
+        """Start from an empty scene, with a logic of its own: test runners call this, one test, and `tearDown`."""
         slicer.mrmlScene.Clear()
+        self.logic = MedSRLogic()
+
+    def tearDown(self) -> None:
+        """End the worker."""
+        self.logic.shutdown()
 
     def runTest(self) -> None:
-        """Run all tests."""
+        """Run all tests, as the button of the developer mode does."""
         for test in (self.test_Physics, self.test_ShippedNetwork, self.test_Cancel, self.test_TrainingSet):
             self.setUp()
-            self.logic = MedSRLogic()
             try:
                 test()
+            except unittest.SkipTest as why:
+                self.delayDisplay(f"Left out: {why}")
             finally:
-                self.logic.shutdown()
+                self.tearDown()
 
     def test_Physics(self) -> None:
         """Interpolation and Tikhonov, which need nothing installed: finer grid, same place."""
@@ -287,9 +353,9 @@ class MedSRTest(ScriptedLoadableModuleTest):
         from medsr.catalog import load_catalog
 
         names = [entry.name for entry in load_catalog().values() if entry.needs_torch and "MR" in entry.modalities]
-        if not names or importlib.util.find_spec("torch") is None:
-            self.delayDisplay("Left out: PyTorch or the network is not installed")
-            return
+        isThere = self.logic.resolver.usesAnotherPython or importlib.util.find_spec("torch") is not None
+        if not names or not isThere:
+            self.skipTest("PyTorch or the network is not installed")
         self.delayDisplay(f"Super-resolving with {names[0]}")
         sharp = self.logic.superResolve(self._makeVolume(), scale=2, model=names[0], modality="MR")
         self.assertEqual(sharp.GetAttribute("MedSR.model"), names[0])
@@ -315,13 +381,14 @@ class MedSRTest(ScriptedLoadableModuleTest):
         ball.SetRadius(6)
         ball.Update()
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "MedSRTestLabels")
+        segmentation.CreateDefaultDisplayNodes()  # without one, Slicer's lists log errors
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         segmentation.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "Ball", [1, 0, 0])
         count = slicer.mrmlScene.GetNumberOfNodes()
         with tempfile.TemporaryDirectory() as folder:
             job = self.logic.makeTrainingSet([(volume, segmentation)], folder, recipes="bspline-x2")
             self.assertEqual((job.report["made"], job.report["failed"]), (1, []))
-            self.assertTrue(job.page.is_file())
+            self.assertTrue(job.page is not None and job.page.is_file())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
 
     @staticmethod

@@ -26,20 +26,34 @@ try:
     import PySide6.QtUiTools  # noqa: F401
 except ImportError as error:
     WHY_NOT = WHY_NOT or f"PySide6 cannot be used ({error}): pip install 'medsr[slicer-test]', and libegl1 on Linux"
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
+import slicer_python  # noqa: E402  it lies beside this file
+
 if WHY_NOT:
     collect_ignore_glob = ["test_*.py"]
-elif str(Path(__file__).parent) not in sys.path:
-    sys.path.insert(0, str(Path(__file__).parent))
+
+
+def _told():
+    """What the person who runs the tests should know of how much they prove."""
+    if WHY_NOT:
+        return WHY_NOT
+    if slicer_python.folder() is None:
+        return (
+            "not against Slicer's own Python but against stand-ins, since it was not downloaded: "
+            f"python Testing/gui/slicer_python.py {slicer_python.VERSION}"
+        )
+    return ""
 
 
 def pytest_terminal_summary(terminalreporter):
-    if WHY_NOT:
-        terminalreporter.write_line(f"SKIPPED Testing/gui: {WHY_NOT}")
+    if _told():
+        terminalreporter.write_line(f"SKIPPED Testing/gui: {_told()}")
 
 
 def pytest_sessionfinish(session):
-    if WHY_NOT and hasattr(session.config, "workeroutput"):  # the terminal is another process's
-        session.config.workeroutput.setdefault("medsr_left_out", {})["Testing/gui"] = WHY_NOT
+    if _told() and hasattr(session.config, "workeroutput"):  # the terminal is another process's
+        session.config.workeroutput.setdefault("medsr_left_out", {})["Testing/gui"] = _told()
 
 
 @pytest.fixture(autouse=True)

@@ -156,6 +156,17 @@ def test_every_control_has_a_tooltip_and_a_place_in_the_tab_order(ui):
     assert controls <= set(stops)
 
 
+def test_every_control_has_a_name_for_screen_readers(module, ui):
+    """A text of its own, a label whose buddy it is, or an accessible name."""
+    import qt
+
+    buddies = {label.buddy().objectName for label in module.parent.findChildren(qt.QLabel) if label.buddy()}
+    for name in (stop.text for stop in ET.parse(UI).getroot().iter("tabstop")):
+        control = getattr(ui, name)
+        hasText = isinstance(control, qt.QAbstractButton) and len(control.text) > 3
+        assert hasText or control.accessibleName or name in buddies, name
+
+
 def test_unknown_widget_classes_and_properties_raise(module, tmp_path):
     import qt
 
@@ -197,10 +208,17 @@ def test_choices_are_saved_with_the_scene_and_restored(module, parameters, a_vol
 
 def test_the_input_line_says_what_the_volume_is(ui, a_volume, settle):
     settle()
-    text = ui.inputInfoLabel.text
-    for part in ("24 x 20 x 10", "0.9 x 0.9 x 3 mm", "MR (guessed)", "axial", "3 mm along z"):
+    text = f"{ui.inputInfoLabel.toolTip} {ui.resolutionLabel.toolTip}"
+    for part in ("24 x 20 x 10", "0.9 x 0.9 x 3 mm", "MR (guessed)", "Axial slices, resolving about 0.9"):
         assert part in text
     assert not ui.inputWarningLabel.text
+
+
+def test_thin_slices_are_not_called_thick(ui, parameters, make_volume, settle):
+    parameters.inputVolume = make_volume("Thin", (10, 20, 24), (0.6, 0.6, 1.0))
+    settle()
+    assert "hick" not in ui.inputInfoLabel.toolTip + ui.resolutionLabel.toolTip
+    assert "Axial slices" in ui.resolutionLabel.toolTip
 
 
 def test_warnings_about_the_input(ui, parameters, make_volume, settle):
@@ -208,8 +226,8 @@ def test_warnings_about_the_input(ui, parameters, make_volume, settle):
 
     parameters.inputVolume = make_volume("Photo", (20, 20, 20), (1, 1, 1), np.uint8)
     settle()
-    assert "8 bits" in ui.inputWarningLabel.text
-    assert "isotropic" in ui.inputWarningLabel.text
+    assert "8 bits" in ui.inputWarningLabel.toolTip
+    assert "isotropic" in ui.inputWarningLabel.toolTip
     assert parameters.target == "x2"
 
 
@@ -221,7 +239,7 @@ def test_ct_is_recognised(ui, parameters, make_volume, settle):
     slicer.util.arrayFromVolumeModified(node)
     parameters.inputVolume = node
     settle()
-    assert "CT (guessed)" in ui.inputInfoLabel.text
+    assert "CT (guessed)" in ui.inputInfoLabel.toolTip
 
 
 @pytest.mark.parametrize(
@@ -237,22 +255,22 @@ def test_presets_show_what_they_make(ui, parameters, a_volume, settle, target, t
     parameters.target = target
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
     settle()
-    assert text in ui.previewLabel.text
-    assert "memory" in ui.previewLabel.text
+    assert text in ui.previewLabel.toolTip
+    assert "memory" in ui.detailsText.plainText
     assert ui.applyButton.enabled
-    assert ui.spacingWidget.isVisibleTo(ui.targetSection) == (target == "spacing")
+    assert ui.spacingWidget.isVisibleTo(ui.targetWidget) == (target == "spacing")
 
 
 def test_reference_preset_needs_a_volume(ui, parameters, a_volume, make_volume, settle):
     parameters.target = "reference"
     settle()
-    assert ui.referenceSelector.isVisibleTo(ui.targetSection)
+    assert ui.referenceSelector.isVisibleTo(ui.targetWidget)
     assert not ui.applyButton.enabled
     assert "grid" in ui.applyButton.toolTip
     fine = make_volume("Fine", (30, 40, 48), (0.45, 0.45, 1.0))
     parameters.referenceVolume = fine
     settle()
-    assert "48 x 40 x 30" in ui.previewLabel.text
+    assert "48 x 40 x 30" in ui.previewLabel.toolTip
     assert ui.applyButton.enabled
 
 
@@ -261,13 +279,13 @@ def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, a_volume, 
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 10
     settle()
     assert not ui.applyButton.enabled
-    assert "nothing to super-resolve" in ui.previewWarningLabel.text
-    assert "--" not in ui.previewWarningLabel.text  # the command line's options have other names here
+    assert "nothing to super-resolve" in ui.previewWarningLabel.toolTip
+    assert "--" not in ui.previewWarningLabel.toolTip  # the command line's options have other names here
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
     parameters.memoryLimitGB = 0.05
     settle()
     assert not ui.applyButton.enabled
-    assert "memory" in ui.previewWarningLabel.text
+    assert "memory" in ui.previewWarningLabel.toolTip
 
 
 MR_2D = {
@@ -319,16 +337,16 @@ def test_slices_lie_across_k_whatever_the_spacing_says(ui, parameters, make_dico
     ):
         parameters.inputVolume = volume
         settle()
-        assert size in ui.previewLabel.text
+        assert size in ui.previewLabel.toolTip
 
 
 def test_the_line_goes_where_there_is_no_plan(ui, parameters, a_volume, settle):
     settle()
-    assert ui.acquisitionLabel.isVisibleTo(ui.targetSection)
+    assert ui.acquisitionLabel.isVisibleTo(ui.advancedSection)
     parameters.target = "reference"
     settle()
     assert not ui.acquisitionLabel.text
-    assert not ui.acquisitionLabel.isVisibleTo(ui.targetSection)
+    assert not ui.acquisitionLabel.isVisibleTo(ui.advancedSection)
 
 
 def test_what_the_scanner_interpolated_is_told_once(ui, parameters, make_dicom_volume, settle):
@@ -336,7 +354,7 @@ def test_what_the_scanner_interpolated_is_told_once(ui, parameters, make_dicom_v
     parameters.inputVolume = make_dicom_volume("Filled", **MR_2D, AcquisitionMatrix="0\\10\\12\\0")
     parameters.target = "x2"
     settle()
-    assert "already interpolated this series: pixels of 0.9 mm, acquired at 1.8 mm" in ui.inputWarningLabel.text
+    assert "already interpolated this series: pixels of 0.9 mm, acquired at 1.8 mm" in ui.inputWarningLabel.toolTip
     assert "in plane: Fourier-encoded, 1.8 mm (from the header)" in ui.acquisitionLabel.text
     assert not ui.previewWarningLabel.text
 
@@ -344,7 +362,7 @@ def test_what_the_scanner_interpolated_is_told_once(ui, parameters, make_dicom_v
 def test_an_implausible_thickness_is_told(ui, parameters, make_dicom_volume, settle):
     parameters.inputVolume = make_dicom_volume("Odd", **{**MR_2D, "SliceThickness": "30"})
     settle()
-    assert "30 mm along z is implausible" in ui.previewWarningLabel.text
+    assert "30 mm along z is implausible" in ui.previewWarningLabel.toolTip
 
 
 def test_the_header_is_not_written_into_the_choices(ui, parameters, make_dicom_volume, settle):
@@ -413,7 +431,7 @@ def test_volume_changed_after_it_was_chosen_is_looked_at_again(ui, a_volume, set
     settle()
     a_volume.SetSpacing(0.9, 0.9, 4.5)
     settle()
-    assert "4.5 mm along z" in ui.inputInfoLabel.text
+    assert "0.9 x 0.9 x 4.5 mm" in ui.inputInfoLabel.toolTip
 
 
 def test_settings_of_the_person_are_not_touched(module):
@@ -433,7 +451,7 @@ def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, sett
     module.build()
     settle()
     ui = module.widget.ui
-    assert "Slicer 5.10" in ui.inputWarningLabel.text
+    assert "Slicer 5.10" in ui.inputWarningLabel.toolTip
     assert not ui.applyButton.enabled
     assert "Slicer 5.10" in ui.applyButton.toolTip
     assert ui.modelCombo.count == 1
@@ -441,7 +459,7 @@ def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, sett
 
 def test_sections_open_with_what_is_needed_and_hide_the_rest(ui):
     folded = {name for name in vars(ui) if name.endswith("Section") and getattr(ui, name).collapsed}
-    assert folded == {"trainingSection", "logSection", "advancedSection"}
+    assert folded == {"batchSection", "trainingSection", "logSection", "advancedSection"}
 
 
 def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a_volume, monkeypatch):
@@ -457,5 +475,5 @@ def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a
     settle()
     ui = module.widget.ui
     assert ui.modelCombo.count == 1
-    assert "unreadable metadata" in ui.previewWarningLabel.text
+    assert "unreadable metadata" in ui.previewWarningLabel.toolTip
     assert not ui.applyButton.enabled

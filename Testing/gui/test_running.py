@@ -48,13 +48,21 @@ def test_click_to_result(module, ui, parameters, a_volume, settle):
     assert volume_names() == ["Head", "Head SR", "Head SR difference"]
     assert ui.applyButton.text == "Super-resolve"
     assert ui.applyButton.enabled
-    assert "Done" in ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip
     assert "Reading" in ui.logText.plainText
     assert ui.resultSection.enabled
     for name in ("Red", "Green", "Yellow"):
         composite = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
         assert composite.GetForegroundVolumeID() == module.widget.panel.job.output.GetID()
         assert composite.GetBackgroundVolumeID() == a_volume.GetID()
+
+
+def test_without_a_temporary_folder_of_slicer_the_systems_is_taken(module):
+    """An empty path is a folder for Python: the one that Slicer was started in."""
+    from MedSRLib.SuperResolver import temporaryFolder
+
+    assert module.app.temporaryPath == ""
+    assert temporaryFolder() is None
 
 
 def test_two_runs_in_a_row(module, ui, a_volume, settle):
@@ -103,35 +111,138 @@ def test_a_dead_worker_is_told_in_the_panel(module, ui, big_volume, settle):
     start_slow(module, settle)
     os.kill(module.widget.logic.resolver.runner.workerPid, signal.SIGKILL)
     settle(lambda: not module.widget.panel.isRunning)
-    assert "signal 9" in ui.statusLabel.text
+    assert "signal 9" in ui.statusLabel.toolTip
     assert ui.applyButton.enabled
     assert volume_names() == ["Big"]
 
 
-def test_a_failing_job_is_told_in_the_panel(module, ui, parameters, settle):
-    import numpy as np
+def test_a_failing_job_is_told_in_the_panel(module, ui, parameters, a_volume, settle, monkeypatch):
+    from MedSRLib import SceneFiles
 
-    flat = slicer.util.addVolumeFromArray(np.full((9, 9, 12), 5, np.float32), name="Flat")
-    parameters.inputVolume = flat
+    write = SceneFiles.writeNrrd
+
+    def damaged(node, path):
+        write(node, path)
+        path.write_bytes(path.read_bytes()[:-100])
+
+    monkeypatch.setattr(SceneFiles, "writeNrrd", damaged)
     settle()
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
-    assert "constant" in ui.statusLabel.text
-    assert "constant" in ui.logText.plainText
+    assert module.widget.panel.job.state == "failed"
+    said = str(module.widget.panel.job.error).split("\n")[0]
+    assert said[:20] in ui.statusLabel.toolTip
+    assert said in ui.logText.plainText
+    assert not ui.logSection.collapsed
     assert "color" in ui.statusLabel.styleSheet
+
+
+@pytest.mark.parametrize(
+    ("array", "why"),
+    [
+        (lambda np: np.full((9, 9, 12), 5, np.float32), "constant"),
+        (lambda np: np.where(np.indices((9, 9, 12))[0] > 4, np.nan, 3.0).astype(np.float32), "NaN"),
+        (lambda np: (np.indices((9, 9, 12))[0] // 4).astype(np.int16), "like a segmentation"),
+    ],
+)
+def test_voxels_that_cannot_be_used_are_told_before_the_click(module, ui, parameters, a_volume, settle, array, why):
+    import numpy as np
+
+    settle()
+    assert ui.applyButton.enabled
+    parameters.inputVolume = slicer.util.addVolumeFromArray(array(np), name="Odd")
+    settle()
+    assert not ui.applyButton.enabled
+    assert why in ui.inputWarningLabel.toolTip
+    assert why in ui.applyButton.toolTip
+    assert "--" not in ui.applyButton.toolTip
+
+
+def test_a_killed_worker_says_why_and_what_to_do(module, ui, big_volume, settle):
+    start_slow(module, settle)
+    os.kill(module.widget.logic.resolver.runner.workerPid, signal.SIGKILL)
+    settle(lambda: not module.widget.panel.isRunning)
+    for part in ("memory ran out", "coarser target", "signal 9"):
+        assert part in ui.statusLabel.toolTip
+
+
+def test_the_stage_is_named_before_the_first_figure(module, ui, a_volume, settle):
+    settle()
+    said = []
+    ui.applyButton.click()
+    panel = module.widget.panel
+
+    def look():
+        said.append((ui.statusLabel.toolTip, ui.progressBar.maximum))
+        return not panel.isRunning
+
+    settle(look)
+    first = next(text for text, _maximum in said if text)
+    assert first.startswith("Starting the computing process")
+    assert (0 in {maximum for text, maximum in said if text == first}) is True  # a bar that swings, not one at 0 %
+    assert any("Reading the volume" in text or "Looking at the volume" in text for text, _maximum in said)
+
+
+def test_what_a_machine_took_is_told_the_next_time(module, ui, a_volume, settle):
+    from MedSRLib.Preview import timeText
+
+    settle()
+    panel, timing = module.widget.panel, module.widget.logic.resolver.timing
+    told = module.widget.logic.resolver.planner._planned.plan.estimate()["seconds"]
+    ui.applyButton.click()
+    settle(lambda: not panel.isRunning)
+    for _ in range(12):  # four minutes were told, and each time it took four times as long
+        timing.note(240.0, 960.0, "tikhonov", 11.0)
+    expected = timing.expected(told, "tikhonov", isWarm=True)
+    assert expected > 2 * told
+    ui.targetCombo.setCurrentIndex(1)
+    settle()
+    cost = module.widget.logic.resolver.planner._planned.plan.estimate()["seconds"]
+    assert timeText(timing.expected(cost, "tikhonov", isWarm=True)) in ui.previewLabel.toolTip
+    # Another session on this machine knows it, too.
+    from MedSRLib.Timing import Timing
+
+    assert Timing(module.app.settings()).expected(60.0, "tikhonov", isWarm=True) > 120
+
+
+def test_one_slice_is_made_finer_in_its_plane(module, ui, parameters, make_volume, settle):
+    parameters.inputVolume = make_volume("Slice", (1, 40, 44), (0.9, 0.9, 5.0))
+    settle()
+    assert parameters.target == "x2-in-plane"
+    assert "88 x 80 x 1 voxels" in ui.previewLabel.toolTip
+    assert "slices" not in ui.resolutionLabel.toolTip
+    parameters.inputVolume = make_volume("Stack")
+    settle()
+    assert parameters.target == "isotropic"
+
+
+def test_a_frame_of_a_sequence_is_said_to_be_one(module, ui, parameters, make_volume, settle):
+    frame = make_volume("Perfusion")
+    sequence = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceNode())
+    for number in range(3):
+        sequence.SetDataNodeAtValue(frame, str(number))
+    browser = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(frame, sequence, False)
+    parameters.inputVolume = frame
+    settle()
+    assert "frame 1 of 3 of a sequence" in ui.inputWarningLabel.toolTip
+    parameters.inputVolume = make_volume("Alone")
+    settle()
+    assert "sequence" not in ui.inputWarningLabel.toolTip
 
 
 def test_wrong_interpreter_is_told_and_can_be_mended(module, ui, parameters, a_volume, settle):
     parameters.interpreterPath = "/no/such/python"
     settle()
     ui.applyButton.click()
-    assert "no program" in ui.statusLabel.text
+    assert "no program" in ui.statusLabel.toolTip
     assert ui.applyButton.text == "Super-resolve"
     parameters.interpreterPath = ""
     settle()
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
-    assert "Done" in ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip
 
 
 def test_another_python_is_taken_from_the_environment(module, ui, a_volume, settle, monkeypatch, tmp_path):
@@ -144,7 +255,7 @@ def test_another_python_is_taken_from_the_environment(module, ui, a_volume, sett
     settle()
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
-    assert "Done" in ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip
     assert used.exists()
 
 
@@ -181,7 +292,7 @@ def test_preview_and_click_share_one_plan(module, ui, parameters, make_volume, p
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
     settle()
-    assert "Done" in ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip
     assert len(plans) == 1
 
 
@@ -193,7 +304,7 @@ def test_packages_are_asked_for_once_and_declining_changes_nothing(module, ui, a
     ui.applyButton.click()
     assert len(asked) == 1
     assert "200 MB" in asked[0]
-    assert "Tikhonov" in ui.statusLabel.text
+    assert "Tikhonov" in ui.statusLabel.toolTip
     assert ui.applyButton.text == "Super-resolve"
     assert module.widget.logic.resolver.runner.workerPid is None
     assert volume_names() == ["Head"]
@@ -216,7 +327,7 @@ def test_input_removed_while_running(module, ui, big_volume, settle):
     start_slow(module, settle)
     slicer.mrmlScene.RemoveNode(big_volume)
     settle(lambda: not module.widget.panel.isRunning)
-    assert "removed" in ui.statusLabel.text
+    assert "removed" in ui.statusLabel.toolTip
     assert volume_names() == []
     settle()
     assert not ui.applyButton.enabled
@@ -254,6 +365,17 @@ def test_reload_while_running_stops_the_worker_and_works_again(module, big_volum
     module.widget.ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
     assert "Done" in module.widget.ui.statusLabel.text
+
+
+def test_a_panel_that_was_left_is_no_longer_tied_to_the_parameters(module, ui, a_volume, settle):
+    """Before Slicer 5.12, `connectGui` gives no tag: what it ties stays tied, also to widgets that are gone."""
+    settle()
+    parameters = module.widget._parameterNode
+    module.leave()
+    ui.memorySpinBox.setValue(7.0)
+    assert parameters.memoryLimitGB == 0.0
+    module.enter()
+    assert ui.memorySpinBox.value == 0.0
 
 
 def test_quitting_while_running_leaves_no_process(module, big_volume, settle):
@@ -343,7 +465,7 @@ def test_shipped_network_from_the_panel(module, ui, parameters, a_volume, settle
     settle()
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
-    assert "Done" in ui.statusLabel.text, ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip, ui.statusLabel.text
     assert module.widget.panel.job.output.GetAttribute("MedSR.model") in networks
     assert "torch" not in sys.modules or torch_was_there
 
@@ -352,6 +474,108 @@ def test_the_modules_own_self_test(module):
     test = module.python.MedSRTest()
     test.messageDelay = 1
     test.runTest()
+
+
+@pytest.mark.parametrize("name", ["test_Physics", "test_Cancel", "test_TrainingSet"])
+def test_test_runners_of_slicer_can_run_each_test_by_itself(module, name):
+    """They call `setUp`, the test and `tearDown`, and never `runTest`."""
+    import unittest
+
+    result = unittest.TestResult()
+    module.python.MedSRTest(name).run(result)
+    assert result.wasSuccessful(), (result.errors + result.failures)[0][1]
+    assert result.testsRun == 1
+    assert not result.skipped
+    for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        assert segmentation.GetDisplayNode() is not None  # Slicer's list of segments logs errors without
+
+
+def test_the_network_is_tested_where_another_python_does_the_work(module, monkeypatch):
+    import unittest
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # Slicer's own Python has no torch
+    for python, skipped in (("/some/python", 0), ("", 1)):
+        monkeypatch.setenv("MEDSR_PYTHON", python)
+        asked = []
+        test = module.python.MedSRTest("test_ShippedNetwork")
+
+        def superResolve(self, node, asked=asked, **arguments):
+            asked.append(arguments["model"])
+            node.SetAttribute("MedSR.model", arguments["model"])
+            return node
+
+        monkeypatch.setattr(module.python.MedSRLogic, "superResolve", superResolve)
+        result = unittest.TestResult()
+        test.run(result)
+        assert result.wasSuccessful(), result.errors
+        assert (len(result.skipped), len(asked)) == (skipped, 1 - skipped)
+
+
+def test_several_volumes_go_on_while_another_module_is_open(module, ui, parameters, make_volume, settle):
+    first, second = make_volume("First"), make_volume("Second", spacing=(1, 1, 1))
+    parameters.inputVolume = first
+    ui.batchAddButton.click()
+    parameters.inputVolume = second
+    ui.batchAddButton.click()
+    parameters.target = "isotropic"
+    settle()
+    queue = module.widget.logic.queue
+    ui.batchApplyButton.click()
+    assert ui.batchApplyButton.text == "Stop"
+    assert "waiting" in ui.batchList.item(1).text()
+    module.leave()
+    settle(lambda: queue.items[0].state == "done")
+    module.enter()
+    settle(lambda: not queue.isRunning)
+    assert [ui.batchList.item(row).text().split("  -  ")[1] for row in range(2)] == ["done", "done"]
+    assert "2 of 2 done" in ui.batchStatusLabel.toolTip
+    # What fits the first does not fit the second: it is isotropic already, and made twice as fine.
+    assert queue.items[0].job.output.GetImageData().GetDimensions() == (24, 20, 33)
+    assert queue.items[1].job.output.GetImageData().GetDimensions() == (48, 40, 20)
+    assert ui.resultSection.enabled
+    assert ui.batchApplyButton.text == "Super-resolve all"
+    slicer.mrmlScene.Clear(0)
+    settle()
+    assert ui.batchList.count == 0
+
+
+def test_original_and_fade_by_keyboard(module, ui, parameters, a_volume, settle):
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    red = slicer.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceCompositeNode")
+    keys = module.widget.panel.resultView.shortcuts
+    assert {name: key.key.toString() for name, key in keys.items()} == {
+        "original": "O", "less": "Alt+Left", "more": "Alt+Right",
+    }  # fmt: skip
+    for key, opacity, isOriginal in (
+        ("original", 0.0, True), ("original", 1.0, False), ("less", 0.9, False), ("less", 0.8, False),
+        ("original", 0.0, True), ("original", 0.8, False), ("more", 0.9, False), ("more", 1.0, False),
+        ("more", 1.0, False),
+    ):  # fmt: skip
+        keys[key].activated.emit()
+        assert red.GetForegroundOpacity() == pytest.approx(opacity), key
+        assert ui.originalButton.checked is isOriginal
+    # A new result is shown, also when the original was looked at.
+    keys["original"].activated.emit()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert red.GetForegroundOpacity() == 1.0
+
+
+def test_trust_is_told_in_a_line_with_what_it_means(module, ui, a_volume, settle):
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert ui.trustLabel.text.startswith("Deviation from the measured data: ")
+    assert "as enforced" in ui.trustLabel.toolTip
+    assert "not that the added detail is true" in ui.trustLabel.toolTip
+    module.widget._parameterNode.model = "linear"
+    settle()
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    assert "as enforced" not in ui.trustLabel.toolTip
+    assert "does not say that the added detail is true" in ui.trustLabel.toolTip
 
 
 def test_a_network_is_never_installed_by_tests(module, ui, parameters, a_volume, settle, monkeypatch):

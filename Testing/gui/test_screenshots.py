@@ -131,11 +131,12 @@ def save(picture, path):
     assert len(colours) > 8, f"{path.name} is empty"
 
 
-def panel_picture(module, settle, height=860):
-    module.parent.resize(460, height)
-    module.parent.show()
+def panel_picture(module, settle, height=440):
+    module.panel.resize(420, height)
+    module.panel.show()
     settle()
-    return module.parent.grab()
+    settle()
+    return module.panel.grab()
 
 
 def test_pictures_of_the_documentation(module, ui, parameters, settle, folder):
@@ -149,9 +150,9 @@ def test_pictures_of_the_documentation(module, ui, parameters, settle, folder):
 
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning or module.widget.panel.job.fraction > 0.1, seconds=300)
-    save(module.parent.grab(), folder / "slicer-running.png")
+    save(module.panel.grab(), folder / "slicer-running.png")
     settle(lambda: not module.widget.panel.isRunning, seconds=600)
-    assert "Done" in ui.statusLabel.text, ui.statusLabel.text
+    assert "Done" in ui.statusLabel.toolTip, ui.statusLabel.toolTip
     save(panel_picture(module, settle), folder / "slicer-result.png")
 
     result = module.widget.panel.job.output
@@ -198,8 +199,8 @@ def test_picture_of_the_training_section(
     for number in (1, 2, 3):
         volume, masks = head_with_structures(f"T1 subject {number}", (32, 72, 64), number)
         pairs.append((volume, make_segmentation(volume, f"Labels {number}", masks)))
-    for section in ("input", "target", "method", "output", "result"):
-        getattr(ui, f"{section}Section").collapsed = True
+    for widget in (ui.inputWidget, ui.targetWidget, ui.applyButton, ui.resultSection):
+        widget.setVisible(False)  # the picture is of the section alone
     ui.trainingSection.collapsed = False
     parameters.trainingVolume, parameters.trainingSegmentation = pairs[0]
     Parameter.setPairs(parameters, pairs)
@@ -209,4 +210,4 @@ def test_picture_of_the_training_section(
     training = module.widget.panel.training
     settle(lambda: not training.isRunning, seconds=120)
     assert "6 copies" in ui.trainingStatusLabel.text, ui.trainingStatusLabel.text
-    save(panel_picture(module, settle, height=760), folder / "slicer-training.png")
+    save(panel_picture(module, settle, height=720), folder / "slicer-training.png")

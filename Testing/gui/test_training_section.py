@@ -131,12 +131,16 @@ def test_the_recipes_are_those_of_the_library(ui, parameters):
 def test_the_buttons_say_what_is_missing(ui, parameters, a_volume, make_segmentation, tmp_path):
     assert not ui.trainingCheckButton.enabled
     assert "Add a volume" in ui.trainingApplyButton.toolTip
+    assert "Add a volume" in ui.trainingCheckButton.toolTip
     parameters.trainingSource = "folder"
     assert "dataset" in ui.trainingApplyButton.toolTip
+    assert "dataset" in ui.trainingCheckButton.toolTip
     parameters.trainingFolder = str(tmp_path)
     assert "output folder" in ui.trainingApplyButton.toolTip
+    assert "output folder" in ui.trainingCheckButton.toolTip
     parameters.trainingOutput = "set"
     assert "whole path" in ui.trainingApplyButton.toolTip
+    assert "whole path" in ui.trainingCheckButton.toolTip
     assert not ui.trainingApplyButton.enabled
     parameters.trainingOutput = str(tmp_path / "set")
     assert ui.trainingApplyButton.enabled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 import re
 import shutil
@@ -36,36 +35,48 @@ def test_every_resource_is_listed():
     assert sorted(listed("MODULE_PYTHON_RESOURCES")) == there
 
 
-def test_every_file_of_the_library_is_listed():
-    spec = importlib.util.spec_from_file_location("update_core_files", EXTENSION / "update_core_files.py")
-    update = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(update)
-    there = set(update.core_files())
-    assert "medsr/worker.py" in there
-    known = set(re.findall(r"^  (medsr/\S+)$", update.LIST.read_text(encoding="utf-8"), re.MULTILINE))
-    # Files that git does not know yet are not in anybody's package.
-    tracked = subprocess.run(["git", "ls-files", "MedSRCore"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if tracked.returncode == 0 and tracked.stdout:
-        there &= {name.removeprefix("MedSRCore/") for name in tracked.stdout.split()}
-    assert there - known == set(), "run: python MedSRExtension/update_core_files.py"
-    assert [name for name in sorted(known) if not (ROOT / "MedSRCore" / name).is_file()] == []
+def library_files(folder: Path) -> set[str]:
+    """Paths below a folder, without caches."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in files if not any(part.endswith("cache__") for part in path.parts)}
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
-def test_cmake_configures_and_installs_a_working_tree(tmp_path):
+def test_cmake_builds_and_installs_a_working_tree(tmp_path):
     """With a stand-in for Slicer's build tree: the installed module finds its library, and the worker starts."""
     fake = Path(__file__).parent / "fakeslicer"
-    build, installed = tmp_path / "build", tmp_path / "installed"
-    configure = ["cmake", "-S", ROOT, "-B", build, f"-DSlicer_DIR={fake}", f"-DCMAKE_INSTALL_PREFIX={installed}"]
+    source, build, installed = tmp_path / "source", tmp_path / "build", tmp_path / "installed"
+    library = source / "MedSRCore" / "medsr"
+    for name in ("CMakeLists.txt", "MedSRExtension", "MedSRCore/medsr"):
+        source.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if ROOT.joinpath(name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    there = library_files(library)
+    assert {"worker.py", "__init__.py", "py.typed"} < there
+    for cache in ("__pycache__", ".ruff_cache", "io/__pycache__"):
+        (library / cache).mkdir(exist_ok=True)
+        (library / cache / "left.over").write_text("")
+    configure = ["cmake", "-S", source, "-B", build, f"-DSlicer_DIR={fake}", f"-DCMAKE_INSTALL_PREFIX={installed}"]
     subprocess.run([*map(str, configure), "-DBUILD_TESTING=ON"], check=True, capture_output=True)
-    subprocess.run(["cmake", "--install", str(build)], check=True, capture_output=True)
+    for command in ("--build", "--install"):
+        subprocess.run(["cmake", command, str(build)], check=True, capture_output=True)
     folder = installed / "lib/Slicer-5.10/qt-scripted-modules"
-    for name in [*SOURCES, "Resources/UI/MedSR.ui", "Resources/Icons/MedSR.png", "MedSRCore/medsr/worker.py"]:
+    built = build / "lib/Slicer-5.10/qt-scripted-modules" / "MedSRCore" / "medsr"
+    for place in (folder / "MedSRCore" / "medsr", built):
+        files = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+        assert files == there, place
+    for name in [*SOURCES, "Resources/UI/MedSR.ui", "Resources/Icons/MedSR.png"]:
         assert (folder / name).is_file(), name
     code = "from MedSRLib.CorePath import *; print(coreFolder()); ensureCore(); import medsr.worker"
     # Without site-packages, where medsr may be installed.
     found = subprocess.run([sys.executable, "-S", "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert Path(found.stdout.strip()) == folder / "MedSRCore"
+    # A file that was added or removed since is added or removed at the next build, without configuring again.
+    (library / "new_file.py").write_text("")
+    (library / "py.typed").unlink()
+    subprocess.run(["cmake", "--build", str(build)], check=True, capture_output=True)
+    assert library_files(built) - there == {"new_file.py"}
+    assert there - library_files(built) == {"py.typed"}
 
 
 def test_extension_metadata():

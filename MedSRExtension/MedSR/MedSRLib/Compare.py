@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import slicer
@@ -10,6 +10,8 @@ import slicer.util
 
 from MedSRLib import Provenance, SceneIO
 from MedSRLib.Preview import linearEnlargement
+from MedSRLib.Protocols import LayoutManagerProtocol
+from MedSRLib.Translation import tr as _
 
 LAYOUT_ID = 5301
 """Of the side-by-side layout; Slicer's own layouts are below 1000."""
@@ -43,29 +45,46 @@ def layoutXml() -> str:
 
 
 def showSideBySide(
-    layoutManager: Any, inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVolumeNode
+    layoutManager: LayoutManagerProtocol,
+    inputNode: slicer.vtkMRMLVolumeNode,
+    resultNode: slicer.vtkMRMLVolumeNode,
+    processEvents: Callable[[], None],
 ) -> None:
-    """Show input on the left and result on the right, in views that scroll together."""
-    scene = inputNode.GetScene()
+    """Show input on the left and result on the right, in views that scroll together.
+
+    They begin where the ordinary views look; the ordinary views stay as they are.
+
+    Args:
+        layoutManager: of the application.
+        inputNode: left.
+        resultNode: right.
+        processEvents: lets the application build the new views. Slicer does that in the event loop, and a view that is
+            built starts at offset 0, whatever was set before.
+    """
     layoutNode = layoutManager.layoutLogic().GetLayoutNode()
     if not layoutNode.IsLayoutDescription(LAYOUT_ID):
         layoutNode.AddLayoutDescription(LAYOUT_ID, layoutXml())
+    looked = _lookedAt(layoutManager, inputNode)
+    wasShown = layoutManager.layout == LAYOUT_ID
     layoutManager.setLayout(LAYOUT_ID)
+    processEvents()
+    composites, isOther = [], False
     for side, node in (("Input", inputNode), ("Result", resultNode)):
         for orientation in _ORIENTATIONS:
-            composite = _compositeOf(scene, viewName(side, orientation))
-            if composite is None:
+            widget = layoutManager.sliceWidget(viewName(side, orientation))
+            if widget is None:
                 continue
+            composite = widget.sliceLogic().GetSliceCompositeNode()
             composite.SetLinkedControl(False)
+            isOther = isOther or composite.GetBackgroundVolumeID() != node.GetID()
             composite.SetBackgroundVolumeID(node.GetID())
             composite.SetForegroundVolumeID(None)
-    for side in ("Input", "Result"):
-        for orientation in _ORIENTATIONS:
-            composite = _compositeOf(scene, viewName(side, orientation))
-            if composite is not None:
-                composite.SetLinkedControl(True)
-                composite.SetHotLinkedControl(True)
-    _fit(layoutManager)
+            composites.append(composite)
+    if isOther or not wasShown:  # a second click does not take back what was scrolled to
+        _look(layoutManager, looked)
+    for composite in composites:
+        composite.SetLinkedControl(True)
+        composite.SetHotLinkedControl(True)
 
 
 def showFaded(inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
@@ -77,8 +96,9 @@ def showFaded(inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVol
 
 
 def showDifference(resultNode: slicer.vtkMRMLVolumeNode, differenceNode: slicer.vtkMRMLVolumeNode) -> None:
-    """Lay the coloured difference over the result in all ordinary slice views."""
+    """Lay the coloured difference over the result in all ordinary slice views, with a legend."""
     colourDifference(differenceNode)
+    showLegend(differenceNode, _("Difference"))
     for composite in ordinaryComposites(resultNode.GetScene()):
         composite.SetBackgroundVolumeID(resultNode.GetID())
         composite.SetForegroundVolumeID(differenceNode.GetID())
@@ -94,10 +114,13 @@ def differenceOf(
         return known
     scene = resultNode.GetScene()
     change = slicer.util.arrayFromVolume(resultNode).astype(np.float32) - linearEnlargement(inputNode, resultNode)
+    if change.ndim == 4:  # colours: their mean, since a map has one number a voxel
+        change = change.mean(axis=3)
     with SceneIO.removedOnError(scene) as created:
         node = SceneIO.newVolume(scene, f"{resultNode.GetName()} difference")
         created.append(node)
         slicer.util.updateVolumeFromArray(node, change)
+        Provenance.markMap(node, "difference")
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(SceneIO.ijkToRas(resultNode)))
         node.SetAndObserveTransformNodeID(resultNode.GetTransformNodeID())
         SceneIO.placeBeside(resultNode, node)
@@ -117,6 +140,18 @@ def colourDifference(node: slicer.vtkMRMLScalarVolumeNode) -> None:
         display.SetAndObserveColorNodeID(_differenceColours(node.GetScene()).GetID())
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(2 * reach, 0.0)
+
+
+def showLegend(node: slicer.vtkMRMLVolumeNode, title: str) -> None:
+    """Show what the colours of a map mean beside it, wherever it is shown; not in an application without legends."""
+    logic = getattr(slicer, "vtkSlicerColorLogic", None)
+    if logic is None or not hasattr(logic, "AddDefaultColorLegendDisplayNode"):
+        return
+    legend = logic.GetColorLegendDisplayNode(node) or logic.AddDefaultColorLegendDisplayNode(node)
+    if legend is not None:
+        legend.SetTitleText(title)
+        legend.SetNumberOfLabels(5)
+        legend.SetVisibility(True)
 
 
 def _differenceColours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
@@ -147,21 +182,36 @@ def ordinaryComposites(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCo
     return [node for node in nodes if not (node.GetLayoutName() or "").startswith("MedSR")]
 
 
-def leaveSideBySide(layoutManager: Any) -> None:
+def leaveSideBySide(layoutManager: LayoutManagerProtocol | None) -> None:
     """Back to Slicer's four-up layout when the side-by-side one is shown."""
     if layoutManager is not None and layoutManager.layout == LAYOUT_ID:
         layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
 
-def _compositeOf(scene: slicer.vtkMRMLScene, layoutName: str) -> slicer.vtkMRMLSliceCompositeNode | None:
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-    nodes = (scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(count))
-    return next((node for node in nodes if node.GetLayoutName() == layoutName), None)
+def _look(layoutManager: LayoutManagerProtocol, point: np.ndarray) -> None:
+    """Fit the views of this module to what they show, and let them pass through a point (RAS)."""
+    for side in ("Input", "Result"):
+        for orientation in _ORIENTATIONS:
+            widget = layoutManager.sliceWidget(viewName(side, orientation))
+            if widget is not None:
+                widget.sliceLogic().FitSliceToAll()
+                widget.sliceLogic().GetSliceNode().JumpSliceByOffsetting(*(float(value) for value in point))
 
 
-def _fit(layoutManager: Any) -> None:
-    logics = layoutManager.mrmlSliceLogics()
-    for index in range(logics.GetNumberOfItems()):
-        logic = logics.GetItemAsObject(index)
-        if logic is not None:
-            logic.FitSliceToAll()
+def _lookedAt(layoutManager: LayoutManagerProtocol, volumeNode: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """The point (RAS) where the ordinary slice views cross; the middle of the volume where that is outside of it."""
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    low, high = np.array(bounds[::2]), np.array(bounds[1::2])
+    normals, offsets = [], []
+    for name in ("Red", "Green", "Yellow"):
+        widget = layoutManager.sliceWidget(name)
+        if widget is None:
+            return (low + high) / 2
+        sliceToRas = slicer.util.arrayFromVTKMatrix(widget.sliceLogic().GetSliceNode().GetSliceToRAS())
+        normals.append(sliceToRas[:3, 2])
+        offsets.append(sliceToRas[:3, 2] @ sliceToRas[:3, 3])
+    if abs(np.linalg.det(normals)) < 1e-3:  # two views are parallel
+        return (low + high) / 2
+    point = np.linalg.solve(normals, offsets)
+    return point if np.all((point >= low) & (point <= high)) else (low + high) / 2

@@ -27,8 +27,9 @@ def coreFolder() -> Path:
     Raises:
         CoreMissingError: there is none.
     """
-    if "medsr" in sys.modules and getattr(sys.modules["medsr"], "__file__", None):
-        return Path(sys.modules["medsr"].__file__).resolve().parent.parent
+    loaded = getattr(sys.modules.get("medsr"), "__file__", None)
+    if loaded:
+        return Path(loaded).resolve().parent.parent
     spec = importlib.util.find_spec("medsr")
     if spec is not None and spec.origin:
         return Path(spec.origin).resolve().parent.parent

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from MedSRLib.Errors import JobCancelled
 from MedSRLib.JobRunner import JobRunner, Ticket
-from MedSRLib.Messages import inWords
+from MedSRLib.Messages import inWords, stageInWords
+from MedSRLib.Translation import tr as _
 
 logger = logging.getLogger(__name__)
 
+_TELL_EVERY_S = 1.0
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 
 
@@ -50,6 +53,9 @@ class Job:
         self.report: dict[str, Any] = {}
         self.error: Exception | None = None
         self.log: list[str] = []
+        self._startedAt: float | None = None
+        self._heardAt: float | None = None
+        self._toldAt = 0.0
         self._folder = folder
         self._progress = progress
         self._completed = completed
@@ -60,6 +66,11 @@ class Job:
     def isFinished(self) -> bool:
         """True once the job is done, failed or cancelled."""
         return self.state in (DONE, FAILED, CANCELLED)
+
+    @property
+    def seconds(self) -> float:
+        """Since the worker got the job; 0 while it waits."""
+        return time.monotonic() - self._startedAt if self._startedAt is not None else 0.0
 
     def cancel(self, reason: str = "") -> None:
         """Stop the work and its processes; the scene stays as it is. Does nothing to a finished job."""
@@ -77,19 +88,28 @@ class Job:
 
     # What the runner calls, on the main thread.
 
+    def onStart(self) -> None:
+        """The worker has the job."""
+        self._startedAt = time.monotonic()
+        self.stage = _("Starting the computing process")
+
     def onTick(self) -> None:
-        """A moment to cancel what has become pointless."""
+        """A moment to cancel what has become pointless; until the first figure comes, seconds are counted."""
+        if self.fraction == 0 and time.monotonic() - self._toldAt >= _TELL_EVERY_S:
+            self._tellProgress()
 
     def onEvent(self, event: Any) -> None:
         """A stage, progress or warning."""
         self.state = RUNNING
+        if self._heardAt is None:
+            self._heardAt = time.monotonic()
         if event.kind == "stage":
-            self.stage = event.name
+            self.stage = stageInWords(event.name)
         elif event.kind == "progress":
             self.fraction, self.secondsLeft = event.fraction, event.seconds_left
         elif event.kind == "warning":
             self.warnings.append(inWords({"kind": event.notice, "values": event.values, "text": event.message}))
-        self._tell(self._progress)
+        self._tellProgress()
 
     def onLog(self, line: str) -> None:
         """A line of the worker's log."""
@@ -123,6 +143,10 @@ class Job:
     def _removeFiles(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tellProgress(self) -> None:
+        self._toldAt = time.monotonic()
+        self._tell(self._progress)
 
     def _tell(self, callback: Callable[[Any], None] | None) -> None:
         """Call back; a mistake in the callback must not harm the job."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ class PumpProtocol(Protocol):
 
 class ListenerProtocol(Protocol):
     """Who wants to know about one job."""
+
+    def onStart(self) -> None:
+        """The worker has the job."""
 
     def onTick(self) -> None:
         """The timer turned: a moment to cancel what has become pointless."""
@@ -120,7 +124,7 @@ class JobRunner:
         With `patienceS` the worker is first asked to stop by itself, so that it tidies up what it has begun on disk;
         the call returns at once.
         """
-        if ticket is self._current and patienceS > 0 and ticket.stopBy is None:
+        if ticket is self._current and patienceS > 0 and ticket.stopBy is None and self._worker is not None:
             ticket.stopBy, ticket.stopReason = time.monotonic() + patienceS, reason or _("Stopped.")
             with contextlib.suppress(OSError):  # it is dead: `poll` finds out
                 self._worker.send(STOP)
@@ -187,18 +191,21 @@ class JobRunner:
         """Send the first waiting job to the worker."""
         ticket = self._waiting[0]
         for attempt in (1, 2):
-            if self._worker is None or self._worker.exitCode is not None:
+            worker = self._worker
+            if worker is None or worker.exitCode is not None:
                 self._dropWorker()
-                self._worker, self._served = self._start(), False
+                worker = self._worker = self._start()
+                self._served = False
             try:
-                self._worker.send(ticket.line)
+                worker.send(ticket.line)
                 break
             except OSError as error:  # it died while idle
                 if attempt == 2:
-                    raise self._deathOf(self._worker) from error
+                    raise self._deathOf(worker) from error
                 self._dropWorker()
         self._current = self._waiting.popleft()
         self._pump.start(self.poll, BUSY_MS)
+        ticket.listener.onStart()
 
     def _start(self) -> WorkerProcess:
         try:
@@ -228,7 +235,8 @@ class JobRunner:
         if isinstance(event, ResultEvent):
             self._finish(lambda: self._deliver(listener, event))
         elif isinstance(event, ErrorEvent):
-            failure: Exception = SuperResolutionError(event.message, event.error, tuple(self._worker.log)[-TAIL:])
+            said = tuple(self._worker.log)[-TAIL:] if self._worker is not None else ()
+            failure: Exception = SuperResolutionError(event.message, event.error, said)
             if event.error == "CancelledError":
                 failure = JobCancelled(self._current.stopReason or event.message)
             self._finish(lambda: listener.onFailure(failure))
@@ -269,8 +277,10 @@ class JobRunner:
                 self._startWaiting()
 
     def _onDeath(self) -> None:
-        ticket = self._current
-        error = JobCancelled(ticket.stopReason) if ticket.stopBy is not None else self._deathOf(self._worker)
+        ticket, worker = self._current, self._worker
+        if ticket is None or worker is None:
+            return
+        error = JobCancelled(ticket.stopReason) if ticket.stopBy is not None else self._deathOf(worker)
         self._dropWorker()
         if self._served and not ticket.wasHeard and not ticket.wasRepeated:
             # A warm worker that had died between two jobs took the line along: ask a fresh one.
@@ -286,10 +296,16 @@ class JobRunner:
         """What to tell about a worker that ended in the middle of a job."""
         tail = [line for line in worker.log if line.strip()][-TAIL:]
         code = worker.exitCode
-        how = _("was killed (signal {number})").format(number=-code) if code and code < 0 else _("ended")
-        if code and code > 0:
-            how = _("ended with code {number}").format(number=code)
+        how = _("ended with code {number}").format(number=code) if code and code > 0 else _("ended")
         text = _("The computing process {how} before it was done. The scene is as it was.").format(how=how)
+        if code and -code == signal.SIGTERM:
+            text = _("The computing process was ended from outside (signal 15). The scene is as it was.")
+        elif code and code < 0:
+            text = _(
+                "The computing process was killed (signal {number}), usually because memory ran out. The scene is as "
+                "it was. Choose a coarser target, crop the volume (module Crop Volume), close other programs, or set a "
+                "memory limit under Advanced."
+            ).format(number=-code)
         if any("No module named" in line for line in tail):
             text += " " + _("A package is missing in the chosen Python; see Advanced, computing environment.")
         if tail:

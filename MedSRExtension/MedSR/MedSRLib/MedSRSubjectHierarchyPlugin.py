@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import qt
 import slicer
 from AbstractScriptedSubjectHierarchyPlugin import AbstractScriptedSubjectHierarchyPlugin
 from slicer.i18n import tr as _
+
+_IMAGES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 
 
 class MedSRSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
@@ -13,17 +17,17 @@ class MedSRSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
 
     filePath = __file__
 
-    def __init__(self, scriptedPlugin) -> None:
+    def __init__(self, scriptedPlugin: Any) -> None:
         scriptedPlugin.name = "MedSR"
         AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
         self.action = qt.QAction(_("Super-resolve..."), scriptedPlugin)
         self.action.triggered.connect(self.onSuperResolve)
 
-    def canAddNodeToSubjectHierarchy(self, node, parentItemID) -> float:
+    def canAddNodeToSubjectHierarchy(self, node: Any, parentItemID: int) -> float:
         """Own nothing: this plug-in only offers an action."""
         return 0.0
 
-    def canOwnSubjectHierarchyItem(self, itemID) -> float:
+    def canOwnSubjectHierarchyItem(self, itemID: int) -> float:
         """Own nothing."""
         return 0.0
 
@@ -31,43 +35,43 @@ class MedSRSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
         """No role."""
         return "N/A"
 
-    def icon(self, itemID):
+    def icon(self, itemID: int) -> Any:
         """No icon of its own."""
         return qt.QIcon()
 
-    def visibilityIcon(self, visible):
+    def visibilityIcon(self, visible: int) -> Any:
         """As every item."""
         return self._default().visibilityIcon(visible)
 
-    def editProperties(self, itemID) -> None:
+    def editProperties(self, itemID: int) -> None:
         """As every item."""
         self._default().editProperties(itemID)
 
-    def itemContextMenuActions(self):
+    def itemContextMenuActions(self) -> list[Any]:
         """The one action."""
         return [self.action]
 
-    def sceneContextMenuActions(self):
+    def sceneContextMenuActions(self) -> list[Any]:
         """None for the scene."""
         return []
 
-    def showContextMenuActionsForItem(self, itemID) -> None:
+    def showContextMenuActionsForItem(self, itemID: int) -> None:
         """Show the action on intensity volumes."""
         self.action.visible = bool(itemID) and _volumeOf(itemID) is not None
 
-    def tooltip(self, itemID) -> str:
+    def tooltip(self, itemID: int) -> str:
         """None."""
         return ""
 
-    def setDisplayVisibility(self, itemID, visible) -> None:
+    def setDisplayVisibility(self, itemID: int, visible: int) -> None:
         """As every item."""
         self._default().setDisplayVisibility(itemID, visible)
 
-    def getDisplayVisibility(self, itemID):
+    def getDisplayVisibility(self, itemID: int) -> Any:
         """As every item."""
         return self._default().getDisplayVisibility(itemID)
 
-    def onSuperResolve(self, *_arguments) -> None:
+    def onSuperResolve(self, *_arguments: Any) -> None:
         """Open the module with the volume that was clicked on."""
         node = _volumeOf(slicer.qSlicerSubjectHierarchyPluginHandler.instance().currentItem())
         if node is not None:
@@ -75,14 +79,13 @@ class MedSRSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
             slicer.util.getModuleWidget("MedSR").setInputVolume(node)
 
     @staticmethod
-    def _default():
+    def _default() -> Any:
         return slicer.qSlicerSubjectHierarchyPluginHandler.instance().pluginByName("Default")
 
 
-def _volumeOf(itemID):
+def _volumeOf(itemID: int) -> Any:
     """The intensity volume of an item, or None."""
     hierarchy = slicer.qSlicerSubjectHierarchyPluginHandler.instance().subjectHierarchyNode()
     node = hierarchy.GetItemDataNode(itemID) if hierarchy is not None and itemID else None
-    if node is None or not node.IsA("vtkMRMLScalarVolumeNode") or node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return None
-    return node
+    # By name: a plug-in is loaded by itself, without the folder of the module on the path.
+    return node if node is not None and node.GetClassName() in _IMAGES else None

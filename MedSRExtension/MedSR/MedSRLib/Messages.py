@@ -38,7 +38,17 @@ def templates() -> dict[str, str]:
         "known.slicer": _("from the header"),
         "known.modality": _("assumed"),
         "known.voxels": _("read from the voxels, {percent:.0f} % sure"),
-        "known.air": _("guessed: the lowest intensity, {lowest:g}, is air in Hounsfield units"),
+        "known.air": _("guessed: the lowest intensity, {lowest:g}, is air or padding in Hounsfield units"),
+        "known.constant": _("one intensity far below air fills it"),
+        "known.negative": _("the only negative intensity fills it"),
+        "padding": _(
+            "Padding: {percent:.3g} % of the voxels show nothing and hold {value:g} ({known}); they are left out and "
+            "kept as they are."
+        ),
+        "intensities": _(
+            "Intensities reach from {low:.10g} to {high:.10g}: worked on relative to {offset:.10g} in units of "
+            "{unit:.3g}, since 32 bits do not resolve them."
+        ),
         "known.intensities": _("guessed: intensities start at {lowest:g}"),
         "noise": _("Noise: {percent:.1f} % of the brightest signal, read from {place}."),
         "acquisition": _("Acquisition along {axis}: {profile} ({known})."),
@@ -53,6 +63,10 @@ def templates() -> dict[str, str]:
         "acquisition.interpolated": _(
             "Along {axis} the scanner resolved {resolution:.2g} mm and interpolated to voxels of {spacing:.2g} mm. "
             "Smaller voxels add little there."
+        ),
+        "acquisition.fitted": _(
+            "Along {axis} the result explains the measured data best by another profile than was taken: {profile}. It "
+            "was made to agree with them by that one."
         ),
         "facts.disagree": _(
             "The {name} is {value} ({source}), but also {believed} ({believed_source}); the latter is taken."
@@ -93,6 +107,28 @@ def templates() -> dict[str, str]:
         "fixed.resampled": _("The result of {model} is brought to the target grid."),
         "fixed.short": _(
             "{model} enlarges by {scale} at most; {factor:.3g} is asked. What goes beyond is interpolated."
+        ),
+        "bounded": _(
+            "Bounded: {percent:.3g} % of the voxels lay below {lowest:.6g}, by up to {worst:.3g}, and were raised to "
+            "it: {reason}."
+        ),
+        "bound.air": _("nothing is less dense than air"),
+        "bound.magnitude": _("magnitudes are not negative"),
+        "bound.input": _("the input holds nothing darker"),
+        "voxels.same": _(
+            "Bounded: {percent:.3g} % of the voxels went beyond {low:g} to {high:g}, which is what {dtype} holds, by "
+            "up to {worst:.3g}, and were set to its end."
+        ),
+        "voxels.clipped": _(
+            "{count} voxels ({percent:.3g} %) do not fit into {dtype}, which holds {low:g} to {high:g}, and were cut "
+            "off, by up to {worst:.4g}. Choose the precision {instead} under Advanced to keep them."
+        ),
+        "voxels.coarse": _(
+            "{dtype} holds whole numbers, and the intensities span only {span:.3g}: most of the detail was rounded "
+            "away. Choose 32-bit floating point under Advanced to keep it."
+        ),
+        "voxels.rounded": _(
+            "{dtype} resolves steps of {step:.3g} at these intensities, which span {span:.4g}; finer detail is lost."
         ),
     }
 
@@ -136,6 +172,22 @@ def acquisitionText(axes: Sequence[Mapping[str, Any]], across: str | None = None
     return "; ".join(f"{_where(names, across)}: {text}" for text, names in found.items())
 
 
+def resolutionText(axes: Sequence[Mapping[str, Any]]) -> str:
+    """What the input resolves along its axes, in mm, and how well that is known; empty without axes.
+
+    Args:
+        axes: as for `acquisitionText`, in the order of the grid.
+    """
+    if not axes:
+        return ""
+    widths = " x ".join(f"{axis['resolution_mm']:.2g}" for axis in axes)
+    assumed = [bool(axis.get("assumed")) for axis in axes]
+    text = _("resolving about {widths} mm").format(widths=widths)
+    if all(assumed):
+        return _("{text} (assumed)").format(text=text)
+    return _("{text} (partly assumed)").format(text=text) if any(assumed) else text
+
+
 def _axisText(axis: Mapping[str, Any]) -> str:
     profile = _named(f"profile.{axis['profile']}", {"width": axis["width_mm"]}, axis["profile"])
     if axis.get("taper"):
@@ -177,3 +229,24 @@ def forPanel(text: str) -> str:
     }
     named = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda match: names.get(match[1], match[1].replace("-", " ")), text)
     return named.replace(" (`medsr models`)", "")
+
+
+@cache
+def _stages() -> dict[str, str]:
+    """What the library calls its stages -> words."""
+    return {
+        "Reading": _("Reading the volume"),
+        "Checking the input": _("Looking at the volume"),
+        "Enlarging with": _("Super-resolving with {what}"),
+        "Comparing with the measured data": _("Comparing with the measured data"),
+        "Finishing": _("Finishing"),
+        "Writing": _("Writing the result"),
+    }
+
+
+def stageInWords(name: str) -> str:
+    """A stage of a job for people; one that is not known keeps its English."""
+    for known, words in _stages().items():
+        if name == known or ("{what}" in words and name.startswith(known + " ")):
+            return words.format(what=name[len(known) + 1 :])
+    return name

@@ -6,7 +6,7 @@ boxes by `ComboBinding`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
@@ -14,9 +14,11 @@ import slicer
 import slicer.util
 import vtk
 
-from MedSRLib import Choices, Parameter, Provenance
-from MedSRLib.Messages import forPanel
-from MedSRLib.Preview import InputFacts, PlanPreview, Previewer
+from MedSRLib import Choices, Parameter, Provenance, SceneIO
+from MedSRLib.BatchPanel import BatchPanel
+from MedSRLib.Line import Line
+from MedSRLib.Preview import InputFacts, Previewer
+from MedSRLib.PreviewView import PreviewView
 from MedSRLib.Report import doneText
 from MedSRLib.ResultView import ResultView
 from MedSRLib.RunView import RunView
@@ -25,7 +27,6 @@ from MedSRLib.TrainingPanel import TrainingPanel
 from MedSRLib.Translation import tr as _
 
 _PREVIEW_DELAY_MS = 120
-_WARNING_COLOUR = "#b45f06"
 
 
 class Panel:
@@ -33,24 +34,23 @@ class Panel:
 
     Args:
         ui: the widgets by name.
-        logic: `MedSRLogic`, or anything with its ``start``, ``resolver`` and ``installLogic``.
+        logic: `MedSRLogic`, or anything with its ``resolver``, ``queue``, ``trainingSets`` and ``installLogic``.
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
         self.ui = ui
         self.logic = logic
-        self.facts: InputFacts | None = None
-        self.plan: PlanPreview | None = None
         self.job: SceneJob | None = None
         self._parameters: Any = None
-        self._previewer = Previewer(logic.resolver.planner)
-        self._previewedInput: str | None = None
         self._suggestedFor = ""
         self._suggestedTarget = ""
         self._observed: tuple[Any, list[int]] = (None, [])
         self._why = ""
-        self.runView = RunView(ui, ui.applyButton, ui.progressBar, ui.statusLabel, doneText)
-        self.resultView = ResultView(ui, self._whatToCompare)
+        previewer = Previewer(logic.resolver.planner, logic.resolver.expectedSeconds)
+        self.view = PreviewView(ui, previewer, self._installHint)
+        self.runView = RunView(ui, ui.applyButton, ui.progressBar, Line(ui.statusLabel), doneText)
+        self.resultView = ResultView(ui, self._whatToCompare, self._setFade)
+        self.batch = BatchPanel(ui, logic.queue, previewer, self.resultView.update)
         self.training = TrainingPanel(ui, logic)
         self._combos = self._bindCombos()
         self._previewTimer = qt.QTimer()
@@ -59,8 +59,6 @@ class Panel:
         ui.applyButton.clicked.connect(self.onApply)
         ui.interpreterButton.clicked.connect(self.onChooseInterpreter)
         ui.wheelButton.clicked.connect(self.onChooseWheelFolder)
-        for label in (ui.inputWarningLabel, ui.previewWarningLabel):
-            label.setStyleSheet(f"color: {_WARNING_COLOUR}")
 
     def close(self) -> None:
         """Let go of everything that could call back."""
@@ -68,11 +66,13 @@ class Panel:
         self._parameters = None
         self._observe(None)
         self.resultView.close()
+        self.batch.close()
         self.training.close()
 
     def setParameters(self, parameters: Any) -> None:
         """Show these parameters; None while the scene is being closed."""
         self._parameters = parameters
+        self.batch.setParameters(parameters)
         self.training.setParameters(parameters)
         if parameters is None:
             self._previewTimer.stop()
@@ -91,6 +91,12 @@ class Panel:
         # Typing a number changes it many times; the plan is made once it rests.
         self._previewTimer.start(_PREVIEW_DELAY_MS)
         self._updateApply()
+
+    def forgetScene(self) -> None:
+        """Say nothing more of a scene that was closed."""
+        self.job = None
+        self.runView.reset()
+        self.batch.forgetScene()
 
     def _observe(self, node: Any) -> None:
         """Look again when the voxels or the grid of the input change, which its selector does not tell."""
@@ -112,35 +118,26 @@ class Panel:
     def _updateInput(self) -> None:
         """Describe the input when it is another one, or when its voxels have changed."""
         node = self._parameters.inputVolume
-        image = node.GetImageData() if node else None
-        key = f"{node.GetID()} {image.GetMTime() if image else 0} {node.GetMTime()}" if node else ""
-        if key == self._previewedInput:
-            return
-        self._previewedInput = key
-        self.facts, problem = None, ""
-        if node is not None:
-            try:
-                self.facts = self._previewer.inputFacts(node)
-            except Exception as error:
-                problem = forPanel(str(error))
-        self.ui.inputInfoLabel.setText(self.facts.text if self.facts else _("Choose a volume.") if not node else "")
-        warnings = "\n".join(self.facts.warnings) if self.facts else problem
-        _showText(self.ui.inputWarningLabel, warnings)
-        if self.facts and self._suggestedFor != node.GetID():
+        if self.view.showInput(node) and self.view.facts and self._suggestedFor != node.GetID():
             isOther, self._suggestedFor = bool(self._suggestedFor), node.GetID()
-            self._suggest(isOther)
+            self._suggest(self.view.facts, isOther)
 
-    def _suggest(self, isOther: bool) -> None:
+    def _suggest(self, facts: InputFacts, isOther: bool) -> None:
         """Start values that fit a newly chosen input; what the person chose on purpose stays.
 
         A slice thickness does not, where another input was chosen before: it was that of the other one.
         """
-        parameters, facts = self._parameters, self.facts
+        parameters = self._parameters
+        targets = (Parameter.ISOTROPIC, Parameter.TWICE)
+        fitting = Parameter.TWICE if facts.isIsotropic else Parameter.ISOTROPIC
+        fitting = Parameter.TWICE_IN_PLANE if facts.isOneSlice else fitting
         with slicer.util.NodeModify(parameters.parameterNode):
-            if facts.isIsotropic and parameters.target == Parameter.ISOTROPIC:
-                parameters.target = self._suggestedTarget = Parameter.TWICE
-            elif not facts.isIsotropic and parameters.target == self._suggestedTarget == Parameter.TWICE:
-                parameters.target, self._suggestedTarget = Parameter.ISOTROPIC, ""
+            unfit = targets if facts.isOneSlice else targets[:1] if facts.isIsotropic else ()
+            if parameters.target in unfit:
+                parameters.target = self._suggestedTarget = fitting
+            elif self._suggestedTarget and parameters.target == self._suggestedTarget:
+                parameters.target = fitting
+                self._suggestedTarget = "" if fitting == Parameter.ISOTROPIC else fitting
             if parameters.target != Parameter.SPACING:
                 finest = max(0.05, min(facts.spacing))
                 parameters.spacingX = parameters.spacingY = parameters.spacingZ = round(finest, 3)
@@ -153,38 +150,21 @@ class Panel:
         if parameters is None:
             return
         self._updateInput()
-        self.plan, self._why = None, ""
-        warnings = ""
         node = parameters.inputVolume
-        if node is None or self.facts is None:
-            self._why = _("Choose a volume first") if node is None else self.ui.inputWarningLabel.text
+        if node is None or self.view.facts is None:
+            self._why = _("Choose a volume first") if node is None else self.view.problem
+            self.view.showNoPlan()
         elif parameters.target == Parameter.REFERENCE and parameters.referenceVolume is None:
-            self._why = warnings = _("Choose the volume whose grid the result takes.")
+            self._why = _("Choose the volume whose grid the result takes.")
+            self.view.showNoPlan(self._why)
         else:
-            try:
-                self.plan = self._previewer.preview(node, self._options(), self._reference())
-                warnings = "\n".join(self.plan.warnings)
-            except Exception as error:  # every problem of the preview is one that the click would have
-                self._why = warnings = forPanel(str(error))
-        _showText(self.ui.acquisitionLabel, self.plan.acquisition if self.plan else "")
-        _showText(self.ui.previewLabel, self.plan.text if self.plan else "")
-        _showText(self.ui.previewWarningLabel, warnings)
-        self._showModel()
+            self._why = self.view.showPlan(node, self._options(), self._reference())
+        self.view.showModel(parameters.model)
         self._updateApply()
 
-    def _showModel(self) -> None:
-        name = self._parameters.model
-        try:
-            text = Choices.modelText(name, self.plan.model if self.plan else "")
-        except Exception as error:
-            text = str(error)
-        if self.plan and self.plan.why:
-            text += " " + self.plan.why
-        if self.plan and not self.logic.resolver.usesAnotherPython:
-            missing = self.logic.installLogic.missing(self.plan.packages)
-            if missing:
-                text += " " + _("The first run asks to install {packages}.").format(packages=", ".join(missing))
-        _showText(self.ui.modelInfoLabel, text)
+    def _installHint(self, packages: Sequence[str]) -> str:
+        missing = [] if self.logic.resolver.usesAnotherPython else self.logic.installLogic.missing(packages)
+        return _("The first run asks to install {packages}.").format(packages=", ".join(missing)) if missing else ""
 
     def _showNeededControls(self) -> None:
         target = self._parameters.target
@@ -192,6 +172,10 @@ class Panel:
             widget.setVisible(target == Parameter.SPACING)
         for widget in (self.ui.referenceLabel, self.ui.referenceSelector):
             widget.setVisible(target == Parameter.REFERENCE)
+        isColour = SceneIO.isImage(self._parameters.inputVolume) and self._parameters.inputVolume.IsA(
+            "vtkMRMLVectorVolumeNode"
+        )
+        self.ui.mapsWidget.setEnabled(not isColour)
 
     def _updateApply(self) -> None:
         button = self.ui.applyButton
@@ -199,9 +183,11 @@ class Panel:
             button.setEnabled(True)
             button.setToolTip(_("Stop the work; nothing is changed"))
             return
-        ready = self._parameters is not None and self.plan is not None and self.plan.fits
+        plan = self.view.plan
+        ready = self._parameters is not None and plan is not None and plan.fits
         button.setEnabled(ready)
-        button.setToolTip(_("Make the volume sharper") if ready else self._why or _("Choose a volume first"))
+        why = self._why or (plan.warnings[0] if plan and not plan.fits else "") or _("Choose a volume first")
+        button.setToolTip(_("Make the volume sharper") if ready else why)
 
     # -- running ---------------------------------------------------------------------------------------------------
 
@@ -212,18 +198,20 @@ class Panel:
 
     def onApply(self, *_arguments: Any) -> None:
         """Start the job; while it runs, cancel it."""
-        if self.isRunning:
+        if self.job is not None and self.isRunning:
             self.job.cancel()
             return
         parameters = self._parameters
         self.updatePreview()
-        if self.plan is None:
+        facts = self.view.facts
+        if facts is None or self.view.plan is None:
             return
         self.job = None
         self.runView.showStarting(_("Super-resolving {name}").format(name=parameters.inputVolume.GetName()))
         try:
-            self.job = self.logic.start(
-                parameters.inputVolume, output=parameters.outputVolume, maps=Parameter.mapsOf(parameters),
+            self.job = self.logic.resolver.start(
+                parameters.inputVolume, output=parameters.outputVolume,
+                maps=[] if facts.isColour else Parameter.mapsOf(parameters),
                 reference=self._reference(), progress=self.onProgress, completed=self.onCompleted, **self._options(),
             )  # fmt: skip
         except Exception as error:
@@ -244,6 +232,8 @@ class Panel:
             if self._parameters is not None and self._parameters.outputVolume is not job.output:
                 self._parameters.outputVolume = None
             self.resultView.showResult(job.input, job.output)
+        if self._parameters is not None:
+            self._previewTimer.start(_PREVIEW_DELAY_MS)  # the time to expect is known better now
         self._updateApply()
 
     def _options(self) -> dict[str, Any]:
@@ -251,17 +241,24 @@ class Panel:
 
     def _sliceAxis(self) -> str:
         axis = self._parameters.sliceAxis
-        return axis if axis in ("x", "y", "z") else (self.facts.sliceAxis if self.facts else None) or ""
+        facts = self.view.facts
+        return axis if axis in ("x", "y", "z") else (facts.sliceAxis if facts else None) or ""
 
     def _reference(self) -> Any:
         return self._parameters.referenceVolume if self._parameters.target == Parameter.REFERENCE else None
+
+    def _setFade(self, fade: float) -> None:
+        if self._parameters is not None:
+            self._parameters.fade = fade
 
     def _whatToCompare(self) -> tuple[Any, Any] | None:
         """Input and result to look at: of the chosen output or input, else the last result in the scene."""
         if self._parameters is None:
             return None
         last = self.job.output if self.job is not None else None
-        for node in (last, self._parameters.outputVolume, self._parameters.inputVolume, *_results()):
+        chosen = self._parameters.inputVolume
+        made = [node for node in _results() if chosen and node.GetNodeReference(Provenance.ROLE_INPUT) is chosen]
+        for node in (last, self._parameters.outputVolume, chosen, *made, *_results()):
             if node is None or node.GetScene() is None:
                 continue
             source = node.GetNodeReference(Provenance.ROLE_INPUT)
@@ -322,8 +319,3 @@ def _fromLibrary(
 
 def _results() -> list[Any]:
     return list(reversed(Provenance.resultsIn(slicer.mrmlScene)))
-
-
-def _showText(label: Any, text: str) -> None:
-    label.setText(text)
-    label.setVisible(bool(text))

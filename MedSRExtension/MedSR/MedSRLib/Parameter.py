@@ -1,11 +1,17 @@
 """Every choice of the panel, kept in the scene."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any
 
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.util import NodeModify
+
+if TYPE_CHECKING:
+    from MedSRLib.Protocols import WrappedParameters
+else:
+    WrappedParameters = object  # the decorator adds what it stands for
 
 SCENE, FOLDER = "scene", "folder"
 ISOTROPIC, TWICE, TWICE_IN_PLANE, SPACING, REFERENCE = "isotropic", "x2", "x2-in-plane", "spacing", "reference"
@@ -13,11 +19,12 @@ _PAIRS, _PAIR_VOLUME, _PAIR_SEGMENTATION = "trainingPairs", "trainingPairVolume"
 
 
 @parameterNodeWrapper
-class MedSRParameterNode:
+class MedSRParameterNode(WrappedParameters):
     """The parameters of one super-resolution.
 
     Attributes:
-        inputVolume: what is super-resolved.
+        inputVolume: what is super-resolved, grey or RGB (a vector volume is a scalar volume, too; the selectors hide
+            other kinds).
         outputVolume: the volume to fill; None makes a new one.
         referenceVolume: its grid is the target, for the preset "reference".
         target: preset: "isotropic", "x2", "x2-in-plane", "spacing" or "reference".
@@ -83,6 +90,16 @@ class MedSRParameterNode:
     trainingOutput: str = ""
 
 
+def snapshot(parameters: MedSRParameterNode) -> SimpleNamespace:
+    """The choices as they are now; later changes of the parameters do not touch them."""
+    return SimpleNamespace(**{name: getattr(parameters, name) for name in MedSRParameterNode.__annotations__})
+
+
+def inPlane(sliceAxis: str) -> dict[str, Any]:
+    """The options of a target that is twice as fine within the slices, and leaves their number."""
+    return {"isotropic": False, "scale": tuple(1.0 if axis == sliceAxis else 2.0 for axis in "xyz")}
+
+
 def optionsOf(parameters: MedSRParameterNode, sliceAxis: str = "") -> dict[str, Any]:
     """The options of a job, as `SuperResolver.start` takes them; nodes and maps are not among them.
 
@@ -97,7 +114,7 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: str = "") -> dict[str, 
     elif parameters.target == TWICE:
         options["scale"] = (2.0, 2.0, 2.0)
     elif parameters.target == TWICE_IN_PLANE:
-        options["scale"] = tuple(1.0 if axis == (sliceAxis or "z") else 2.0 for axis in "xyz")
+        options["scale"] = inPlane(sliceAxis or "z")["scale"]
     elif parameters.target == SPACING:
         options["spacing"] = (parameters.spacingX, parameters.spacingY, parameters.spacingZ)
     if parameters.sliceThickness > 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import vtk
 
 from MedSRLib import SceneIO, ScenePlan
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Messages import acquisitionText, inWords
+from MedSRLib.Messages import acquisitionText, inWords, resolutionText
 from MedSRLib.Translation import tr as _
 
 _GUESSED = ("known.air", "known.intensities")
@@ -25,17 +25,23 @@ class InputFacts:
     """What a volume is.
 
     Attributes:
-        text: one line: size, spacing, modality, thick slices.
+        text: one line: size, spacing, modality.
+        slices: how its slices lie, empty where nothing tells them from the other planes.
         warnings: sentences.
         sliceAxis: grid axis ("x", "y", "z") across the slices, None where nothing tells.
         isIsotropic: True when no axis is clearly coarser.
+        isOneSlice: True for a single slice, which can be made finer within its plane only.
+        isColour: True for RGB.
         spacing: mm along each grid axis.
     """
 
     text: str
+    slices: str
     warnings: tuple[str, ...]
     sliceAxis: str | None
     isIsotropic: bool
+    isOneSlice: bool
+    isColour: bool
     spacing: tuple[float, float, float]
 
 
@@ -44,7 +50,9 @@ class PlanPreview:
     """What a job will make.
 
     Attributes:
-        text: size, spacing, memory, time, model.
+        text: one line: size, spacing, time.
+        cost: memory, time, model, for who wants to know more.
+        resolution: what the input resolves along its axes.
         acquisition: how the axes of the input were sampled, and how that is known.
         warnings: sentences.
         model: name of the catalog entry that will run.
@@ -54,6 +62,8 @@ class PlanPreview:
     """
 
     text: str
+    cost: str
+    resolution: str
     acquisition: str
     warnings: tuple[str, ...]
     model: str
@@ -67,10 +77,16 @@ class Previewer:
 
     Args:
         planner: makes the plans.
+        expected: (seconds as the library estimates them, model) -> seconds to expect on this computer.
     """
 
-    def __init__(self, planner: ScenePlan.ScenePlanner) -> None:
+    def __init__(
+        self,
+        planner: ScenePlan.ScenePlanner,
+        expected: Callable[[float, str], float] = lambda seconds, model: seconds,
+    ) -> None:
         self._planner = planner
+        self._expected = expected
 
     def inputFacts(self, volumeNode: slicer.vtkMRMLScalarVolumeNode) -> InputFacts:
         """Describe a volume.
@@ -83,27 +99,31 @@ class Previewer:
         from medsr.planning.evidence import ANISOTROPIC_RATIO
 
         volume = SceneIO.volumeOf(volumeNode)
+        volume.check_usable()
         spacing = volume.geometry.spacing_xyz_mm
+        oneSlice = 1 in volume.geometry.size_xyz
         across = ScenePlan.sliceAxis(volume, ScenePlan.optionsOf({}))
+        if oneSlice:
+            across = "xyz"[volume.geometry.size_xyz.index(1)]
         isotropic = max(spacing) / min(spacing) < ANISOTROPIC_RATIO
-        modality, known = decide_modality(volume, "auto")
-        kind = _("{modality} (guessed)").format(modality=modality) if known.kind in _GUESSED else modality
-        parts = [volume.geometry.describe(), kind]
-        if not isotropic and across is not None:
-            width = spacing["xyz".index(across)]
-            text = _("thick {plane} slices, {width:.3g} mm along {axis}") if width == max(spacing) else ""
-            text = text or _("thin {plane} slices, every {width:.3g} mm along {axis}")
-            parts.append(text.format(plane=_plane(volumeNode, "xyz".index(across)), width=width, axis=across))
-        warnings = list(volume.warnings)
+        kind = volume.facts.value("modality")
+        if kind in (None, "MR", "CT"):  # the plan refuses another one, unless the person says what to take it for
+            modality, known = decide_modality(volume, "auto")
+            kind = _("{modality} (guessed)").format(modality=modality) if known.kind in _GUESSED else modality
+        slices = ""
+        if not oneSlice and not isotropic and across is not None:
+            slices = _("{plane} slices").format(plane=_plane(volumeNode, "xyz".index(across)))
+        warnings = [*_frameText(volumeNode), *volume.warnings]
         if volume.array.dtype.itemsize == 1 and volume.array.ndim == 3:
             warnings.append(
                 _("Only 8 bits per voxel: the grey levels were already rounded before, fine contrast is gone.")
             )
-        if isotropic:
+        if isotropic and not oneSlice:
             warnings.append(_("Already isotropic: choose a finer target than the input's own spacing."))
-        if volume.array.dtype.kind in "iu" and _looksLikeLabels(volume):
-            warnings.append(_("Only a few whole numbers, like a segmentation: labels are not super-resolved."))
-        return InputFacts(", ".join(parts), tuple(warnings), across, isotropic, spacing)
+        return InputFacts(
+            f"{volume.geometry.describe()}, {kind}", slices, tuple(warnings), across, isotropic, oneSlice,
+            volume.array.ndim == 4, spacing,
+        )  # fmt: skip
 
     def preview(
         self,
@@ -128,18 +148,24 @@ class Previewer:
         fits = limit is None or cost["memory_bytes"] <= limit
         warnings = [inWords(notice) for notice in plan.warnings if not _isToldOfTheInput(notice, plan)]
         if not fits:
-            warnings.append(
-                _(
-                    "This needs about {need:.1f} GB of memory, {free:.1f} GB may be used. Choose a coarser target."
-                ).format(need=cost["memory_bytes"] / 1e9, free=limit / 1e9)
-            )
-        text = _("{grid}, about {memory} of memory and {time}, by {model}").format(
-            grid=plan.target.output.describe(), memory=memoryText(cost["memory_bytes"]),
-            time=timeText(cost["seconds"]), model=plan.entry.name,
+            text = _("This needs about {need:.1f} GB of memory, {free:.1f} GB may be used. Choose a coarser target.")
+            warnings.insert(0, text.format(need=cost["memory_bytes"] / 1e9, free=(limit or 0) / 1e9))
+        model = plan.entry.name
+        seconds = timeText(self._expected(cost["seconds"], model))
+        grid = plan.target.output.describe()
+        text = _("{time}: {size} voxels of {spacing} mm").format(
+            time=seconds, size=" x ".join(map(str, plan.target.output.size_xyz)),
+            spacing=spacingText(plan.target.output.spacing_xyz_mm),
         )  # fmt: skip
+        costs = _("{grid}, about {memory} of memory and {time}, by {model}").format(
+            grid=grid, memory=memoryText(cost["memory_bytes"]), time=seconds, model=model
+        )
         why = " ".join(inWords(notice) for notice in plan.decisions if notice.kind in _FALLBACKS)
-        acquisition = acquisitionText(_sampled(plan), planned.sliceAxis)
-        return PlanPreview(text, acquisition, tuple(warnings), plan.entry.name, why, plan.packages, fits)
+        sampled = _sampled(plan)
+        return PlanPreview(
+            text, costs, resolutionText(sampled), acquisitionText(sampled, planned.sliceAxis), tuple(warnings), model,
+            why, plan.packages, fits,
+        )  # fmt: skip
 
 
 def _sampled(plan: Any) -> list[dict[str, Any]]:
@@ -156,16 +182,32 @@ def _isToldOfTheInput(notice: Any, plan: Any) -> bool:
     return notice.kind == "source"
 
 
-def _looksLikeLabels(volume: Any) -> bool:
-    """A quick look at some voxels; the worker looks at all of them."""
-    sample = volume.array.reshape(-1)[:: max(1, volume.array.size // 50_000)]
-    return np.unique(sample).size <= 3 and volume.looks_like_labels
+def _frameText(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
+    """Which frame of a sequence a volume shows now, where it shows one."""
+    scene = volumeNode.GetScene()
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene=scene) if scene else ()
+    for browser in browsers:
+        shown = vtk.vtkCollection()
+        browser.GetAllProxyNodes(shown)
+        if shown.IsItemPresent(volumeNode):
+            return [
+                _("This is frame {number} of {count} of a sequence: only this frame is super-resolved.").format(
+                    number=browser.GetSelectedItemNumber() + 1, count=browser.GetNumberOfItems()
+                )
+            ]
+    return []
 
 
 def _plane(volumeNode: slicer.vtkMRMLScalarVolumeNode, axis: int) -> str:
     """The anatomical plane that the slices across a grid axis are nearest to."""
     direction = SceneIO.ijkToRas(volumeNode)[:3, axis]
     return (_("sagittal"), _("coronal"), _("axial"))[int(np.argmax(np.abs(direction)))]
+
+
+def spacingText(spacing: Sequence[float]) -> str:
+    """``"0.9 x 0.9 x 3"``, or one number where all are the same."""
+    numbers = [f"{value:.3g}" for value in spacing]
+    return numbers[0] if len(set(numbers)) == 1 else " x ".join(numbers)
 
 
 def memoryText(count: float) -> str:
@@ -185,7 +227,7 @@ def timeText(seconds: float | None) -> str:
 
 
 def linearEnlargement(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
-    """The voxels of `source`, interpolated linearly on the grid of `target`, float32 ``(z, y, x)``."""
+    """The voxels of `source`, interpolated linearly on the grid of `target`: float32, colours last."""
     between = np.linalg.inv(SceneIO.ijkToRas(source)) @ SceneIO.ijkToRas(target)
     reslice = vtk.vtkImageReslice()
     reslice.SetInputData(source.GetImageData())
@@ -201,5 +243,5 @@ def linearEnlargement(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtk
     reslice.Update()
     from vtk.util.numpy_support import vtk_to_numpy
 
-    flat = vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
-    return flat.reshape(size[2], size[1], size[0])
+    voxels = vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars())
+    return voxels.reshape(*size[::-1], *voxels.shape[1:])

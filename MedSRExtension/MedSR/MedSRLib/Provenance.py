@@ -10,6 +10,7 @@ from typing import Any
 import slicer
 
 PREFIX = "MedSR."
+MAP = PREFIX + "map"
 ROLE_INPUT = "MedSR.input"
 ROLE_DIFFERENCE = "MedSR.difference"
 ROLE_RESIDUAL = "MedSR.residual"
@@ -31,6 +32,16 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
     for name, value in facts.items():
         node.SetAttribute(PREFIX + name, str(value))
     node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
+
+
+def markMap(node: slicer.vtkMRMLNode, name: str) -> None:
+    """Note on the node that it is a map of a result."""
+    node.SetAttribute(MAP, name)
+
+
+def isMade(node: slicer.vtkMRMLNode) -> bool:
+    """True for results and maps of this module."""
+    return bool(node.GetAttribute(PREFIX + "report") or node.GetAttribute(MAP))
 
 
 def decisionOf(report: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -65,21 +76,26 @@ class SidecarKeeper:
     """Writes the report beside each result when the person saves it.
 
     MRML has no event for a written file, so `check` is called by a slow timer and when a scene was saved; it looks at
-    the time that the storage node notes.
+    the time that the storage node notes. Reading a file is noted there, too, so what comes with a scene is `adopt`-ed.
     """
 
     def __init__(self) -> None:
-        self._written: dict[str, int] = {}
+        self._known: dict[str, int] = {}
+
+    def adopt(self, scene: slicer.vtkMRMLScene) -> None:
+        """Take the files of all results as they are: they were loaded, not saved."""
+        self._known = {node.GetID(): _stamp(node) for node in resultsIn(scene)}
 
     def check(self, scene: slicer.vtkMRMLScene) -> list[Path]:
-        """Write what is due; return the files written."""
+        """Write what is due; return the files written. Nothing is due while a scene is being loaded."""
+        if scene.IsImporting():
+            return []
         found = []
         for node in resultsIn(scene):
-            storage = node.GetStorageNode()
-            stamp = storage.GetStoredTime().GetMTime() if storage else 0
-            if not stamp or self._written.get(node.GetID()) == stamp:
+            stamp = _stamp(node)
+            if not stamp or self._known.get(node.GetID()) == stamp:
                 continue
-            self._written[node.GetID()] = stamp
+            self._known[node.GetID()] = stamp
             try:
                 path = writeSidecar(node)
             except OSError:  # a folder that has become read-only: the attributes of the node remain
@@ -87,6 +103,12 @@ class SidecarKeeper:
             if path:
                 found.append(path)
         return found
+
+
+def _stamp(node: slicer.vtkMRMLStorableNode) -> int:
+    """When the file of a node was last read or written, 0 for never."""
+    storage = node.GetStorageNode()
+    return int(storage.GetStoredTime().GetMTime()) if storage else 0
 
 
 def resultsIn(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:

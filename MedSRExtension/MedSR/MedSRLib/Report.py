@@ -14,22 +14,62 @@ from MedSRLib.Translation import tr as _
 
 def consistencyText(report: Mapping[str, Any]) -> str:
     """How far the result, degraded again, is from the measured data: in HU for CT, in percent otherwise."""
-    consistency = report.get("consistency", {})
-    percent = consistency.get("residual_percent")
+    percent = report.get("consistency", {}).get("residual_percent")
     if percent is None:
         return _("not measured")
-    text = _("{percent:.2g} % of the signal").format(percent=percent)
+    text = _("less than 0.01 % of the signal")
+    if percent >= 0.01:
+        text = _("{percent:.2g} % of the signal").format(percent=percent)
     rms = report.get("residual_hu")
     if rms is not None:
         text = _("{rms:.2g} HU (root mean square), {percent}").format(rms=rms, percent=text)
     return text
 
 
+def trustText(report: Mapping[str, Any]) -> str:
+    """The measured statement of trust, in a line."""
+    percent = report.get("consistency", {}).get("residual_percent")
+    if percent is None:
+        return ""
+    rms = report.get("residual_hu")
+    deviation = _("{rms:.2g} HU").format(rms=rms) if rms is not None else _("{percent:.2g} %").format(percent=percent)
+    if percent < 0.01:
+        deviation = _("below 0.01 %")
+    text = _("Deviation from the measured data: {deviation}").format(deviation=deviation)
+    return _("{text}, as enforced").format(text=text) if _isEnforced(report) else text
+
+
+def trustMeaning(report: Mapping[str, Any]) -> str:
+    """What the statement says and what it does not."""
+    parts = [
+        _(
+            "The method makes the result agree with the measured data, so a small number is expected: it says that "
+            "what was measured is unchanged, not that the added detail is true."
+        )
+        if _isEnforced(report)
+        else _(
+            "The result was compared with the measured data and not corrected: a large number says that what was "
+            "measured was changed, a small one does not say that the added detail is true."
+        )
+    ]
+    undetermined = report.get("undetermined", {})
+    if undetermined.get("energy") is not None:
+        parts.append(
+            _("{percent:.0f} % of what the result shows is detail that the scan itself cannot tell.").format(
+                percent=100 * undetermined["energy"]
+            )
+        )
+    return " ".join(parts)
+
+
+def _isEnforced(report: Mapping[str, Any]) -> bool:
+    """True where the method itself brings the deviation down, so that it proves nothing."""
+    return report.get("model") == "tikhonov" or (report.get("consistency", {}).get("strength") or 0) > 0
+
+
 def doneText(job: Any) -> str:
     """What to say when a super-resolution is done."""
-    return _("Done in {time}: {name}. Deviation from the measured data: {consistency}.").format(
-        time=timeText(job.report.get("seconds")), name=job.output.GetName(), consistency=consistencyText(job.report)
-    )
+    return _("Done in {time}: {name}").format(time=timeText(job.seconds), name=job.output.GetName())
 
 
 def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -44,6 +84,7 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
         (_("Acquisition"), _acquisition(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
+        (_("What that says"), trustMeaning(report) if report.get("consistency") else ""),
         (_("Not determined by the input"), str(report.get("undetermined", {}).get("meaning", ""))),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
         (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),

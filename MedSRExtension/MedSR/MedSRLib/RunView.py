@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from MedSRLib.Job import CANCELLED, DONE, FAILED, Job
+from MedSRLib.Job import CANCELLED, DONE, FAILED, WAITING, Job
+from MedSRLib.Line import ERROR, PLAIN, Line, styleOf
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import timeText
 from MedSRLib.Translation import tr as _
 
-_ERROR_COLOUR = "#b00020"
+_STEPS = 1000
 _MOST_WARNINGS = 5
 
 
@@ -21,8 +22,8 @@ class RunView:
     Args:
         ui: the widgets by name; all jobs share the log.
         button: starts the job; it says "Cancel" while one runs.
-        bar: from 0 to 1000.
-        status: label for one message.
+        bar: from 0 to 1000; it swings while nobody knows how far the work is.
+        status: a `Line` or a label for one message.
         doneText: what to say about a job that is done.
     """
 
@@ -34,23 +35,26 @@ class RunView:
         self._stage = ""
         self._warned = 0
         self._logged = 0
-        bar.setVisible(False)
-        self._say("")
+        self.reset()
+
+    def reset(self) -> None:
+        """Say nothing of what was: the scene is another one."""
+        self._end()
+        self._say()
 
     def showStarting(self, what: str) -> None:
         """The click was heard."""
         self._stage, self._warned, self._logged = "", 0, 0
         self._log(what)
-        self._bar.setValue(0)
+        self._showFraction(0.0)
         self._say(_("Starting"))
 
     def showRunning(self, job: Job) -> None:
         """Progress of a job that runs or waits."""
         self._button.setText(_("Cancel"))
         self._bar.setVisible(True)
-        self._bar.setValue(round(1000 * job.fraction))
-        left = _(", {time} left").format(time=timeText(job.secondsLeft)) if job.secondsLeft else ""
-        self._say((job.stage or _("Starting")) + left)
+        self._showFraction(job.fraction)
+        self._say(progressText(job))
         if job.stage != self._stage:
             self._stage = job.stage
             self._log(job.stage)
@@ -62,7 +66,7 @@ class RunView:
         if job.state == DONE:
             self._end()
             text = self._doneText(job)
-            self._say("\n".join([text, *shortened(job.warnings)]))
+            self._say(text, *shortened(job.warnings))
             self._log(text)
         elif job.state == CANCELLED:
             self._end()
@@ -72,19 +76,23 @@ class RunView:
             self.showFailure(job.error)
 
     def showFailure(self, error: Exception | None) -> None:
-        """Say what went wrong; the log pane opens when it has more to tell."""
+        """Say what went wrong; the log pane opens with all of it."""
         self._end()
         text = forPanel(str(error))
-        self._say(text.split("\n\n")[0], isError=True)
+        self._say(text.split("\n\n")[0], tone=ERROR)
         self._log(text)
         for line in getattr(error, "log", ()):
             self.ui.logText.appendPlainText("    " + line)
-        if "\n\n" in text or getattr(error, "log", ()):
-            self.ui.logSection.collapsed = False
+        self.ui.logSection.collapsed = False
+        self.ui.moreArea.ensureWidgetVisible(self.ui.logText)
 
     def _end(self) -> None:
         self._button.setText(self._idleText)
         self._bar.setVisible(False)
+
+    def _showFraction(self, fraction: float) -> None:
+        self._bar.setRange(0, _STEPS if fraction > 0 else 0)
+        self._bar.setValue(round(_STEPS * fraction))
 
     def _showNews(self, job: Job) -> None:
         for text in job.warnings[self._warned :]:
@@ -96,10 +104,25 @@ class RunView:
     def _log(self, text: str) -> None:
         self.ui.logText.appendPlainText(f"{_now()}  {text}")
 
-    def _say(self, text: str, isError: bool = False) -> None:
-        self._status.setStyleSheet(f"color: {_ERROR_COLOUR}" if isError else "")
-        self._status.setText(text)
-        self._status.setVisible(bool(text))
+    def _say(self, *texts: str, tone: str = PLAIN) -> None:
+        if isinstance(self._status, Line):
+            self._status.show(*texts, tone=tone)
+            return
+        self._status.setStyleSheet(styleOf(self._status, tone))
+        self._status.setText("\n".join(texts))
+        self._status.setVisible(any(texts))
+
+
+def progressText(job: Job) -> str:
+    """What a job does now, and how long it will still take, or has taken while nobody knows."""
+    if job.state == WAITING and not job.seconds:
+        return _("Waiting")
+    stage = job.stage or _("Starting")
+    if job.secondsLeft and job.fraction > 0:
+        return _("{stage}, {time} left").format(stage=stage, time=timeText(job.secondsLeft))
+    if job.fraction == 0 and job.seconds >= 1:
+        return _("{stage}, for {time} now").format(stage=stage, time=timeText(job.seconds))
+    return stage
 
 
 def shortened(texts: Sequence[str]) -> list[str]:

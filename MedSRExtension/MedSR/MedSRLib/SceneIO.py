@@ -20,6 +20,7 @@ from MedSRLib.CorePath import ensureCore
 from MedSRLib.Errors import SceneError
 from MedSRLib.Translation import tr as _
 
+IMAGE_CLASSES = ("vtkMRMLScalarVolumeNode", "vtkMRMLVectorVolumeNode")
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SOURCE = "Slicer"
 """Of facts, one of `medsr.facts.SOURCES`."""
@@ -84,6 +85,14 @@ def checkedArray(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     image = volumeNode.GetImageData()
     if image is None or not image.GetNumberOfPoints():
         raise SceneError(_("{name} holds no voxels. Load it first.").format(name=name))
+    isColour = volumeNode.IsA("vtkMRMLVectorVolumeNode")
+    if image.GetNumberOfScalarComponents() > 1 and not isColour:  # which `arrayFromVolume` cannot read
+        raise SceneError(
+            _(
+                "{name} has {count} numbers per voxel in a scalar volume node. Colours are taken from a vector volume "
+                "node (vtkMRMLVectorVolumeNode); to super-resolve one of the numbers, extract it first."
+            ).format(name=name, count=image.GetNumberOfScalarComponents())
+        )
     array = slicer.util.arrayFromVolume(volumeNode)
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
@@ -94,6 +103,11 @@ def checkedArray(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
             )
         )
     return array
+
+
+def isImage(node: slicer.vtkMRMLNode | None) -> bool:
+    """True for nodes that can be an input: grey or RGB volumes; no label maps, tensors or diffusion series."""
+    return node is not None and node.GetClassName() in IMAGE_CLASSES
 
 
 def factsOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
@@ -135,7 +149,7 @@ def modalityOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> str | None:
 def _subjectHierarchyAttribute(node: slicer.vtkMRMLNode, name: str) -> str:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene()) if node.GetScene() else None
     item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
-    return hierarchy.GetItemAttribute(item, name) if item else ""
+    return hierarchy.GetItemAttribute(item, name) if hierarchy and item else ""
 
 
 def _known(volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: Any) -> tuple[Any, tuple[str, ...]]:

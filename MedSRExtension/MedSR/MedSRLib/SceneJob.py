@@ -12,9 +12,12 @@ import slicer
 from MedSRLib import Compare, Provenance, SceneFiles, SceneIO
 from MedSRLib.Errors import JobCancelled
 from MedSRLib.Job import Job
+from MedSRLib.Timing import Timing
 from MedSRLib.Translation import tr as _
 
 RESULT_FILE = "result.nrrd"
+_COLD_S = 0.3
+"""A worker that answers later than this was started for the job."""
 
 
 class SceneJob(Job):
@@ -25,6 +28,8 @@ class SceneJob(Job):
         output: the new volume, None until the job is done.
         maps: name ("difference", "residual") -> volume, once done.
         report: what was done: model, grids, consistency, seconds; empty until done.
+        timing: learns from how long it takes; None for nobody.
+        told: seconds of work that the library estimated.
     """
 
     def __init__(
@@ -39,9 +44,12 @@ class SceneJob(Job):
         completed: Callable[[SceneJob], None] | None = None,
     ) -> None:
         super().__init__(folder, progress, completed)
+        self.timing: Timing | None = None
+        self.told = 0.0
         self.input = inputNode
         self.output: slicer.vtkMRMLScalarVolumeNode | None = None
         self.maps: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+        self._place = folder
         self._scene = inputNode.GetScene()
         self._wanted = outputNode
         self._name = name
@@ -56,6 +64,18 @@ class SceneJob(Job):
         """Stop the work when its input is gone."""
         if not self.inputIsThere:
             self.cancel(_("The input volume was removed from the scene."))
+            return
+        super().onTick()
+
+    def onResult(self, event: Any) -> None:
+        """Take the result, and learn from how long it took."""
+        known = self._heardAt is not None and self._startedAt is not None
+        start = (self._heardAt or 0.0) - (self._startedAt or 0.0) if known else 0.0
+        work = self.seconds - start
+        if self.timing is not None:
+            model = str(event.report.get("model", ""))
+            self.timing.note(self.told, work, model, start if start > _COLD_S else None)
+        super().onResult(event)
 
     def _take(self, event: Any) -> None:
         """Load the files into the scene, all or nothing."""
@@ -70,7 +90,7 @@ class SceneJob(Job):
 
     def _load(self) -> None:
         colour = SceneIO.checkedArray(self.input).ndim == 4
-        loaded = SceneFiles.readNrrd(self._folder / RESULT_FILE, colour)
+        loaded = SceneFiles.readNrrd(self._place / RESULT_FILE, colour)
         loadedMaps = {name: SceneFiles.readNrrd(Path(path)) for name, path in self._mapFiles.items()}
         with SceneIO.removedOnError(self._scene) as created:
             target = self._wanted
@@ -82,6 +102,7 @@ class SceneJob(Job):
                 maps[name] = SceneIO.newVolume(self._scene, f"{target.GetName()} {name}")
                 created.append(maps[name])
                 SceneIO.takeVoxels(maps[name], volume)
+                Provenance.markMap(maps[name], name)
                 maps[name].SetAndObserveTransformNodeID(self.input.GetTransformNodeID())
                 SceneIO.placeBeside(self.input, maps[name])
             SceneIO.takeVoxels(target, loaded)

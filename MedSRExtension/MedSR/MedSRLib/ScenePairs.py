@@ -13,6 +13,7 @@ import numpy as np
 import slicer
 
 from MedSRLib import SceneFiles, SceneIO
+from MedSRLib.Arguments import checkNode
 from MedSRLib.Errors import SceneError
 from MedSRLib.SegmentLabels import BACKGROUND, REFUSE, labelsOf, seenFrom, segmentNames
 from MedSRLib.Translation import tr as _
@@ -43,8 +44,11 @@ def checkedPairs(pairs: Sequence[Sequence[Any]]) -> tuple[ScenePair, ...]:
         SceneError: no pairs, a volume twice, a node of another kind, transforms between which there is no matrix.
         medsr.errors.InputError: a volume whose grid medsr does not accept.
     """
-    found = []
+    found: list[ScenePair] = []
     for volume, segmentation in pairs:
+        for node, what in ((volume, _("a volume node")), (segmentation, _("a segmentation node"))):
+            if node is not None:
+                checkNode(node, _("A pair"), "vtkMRMLNode", what)
         if SceneIO.checkedArray(volume).ndim != 3:
             raise SceneError(_("{name} is a colour image; training sets take grey ones.").format(name=_nameOf(volume)))
         if segmentation is None or not segmentation.IsA("vtkMRMLSegmentationNode"):

@@ -11,12 +11,14 @@ from typing import Any
 import slicer
 
 from MedSRLib import SceneFiles, SceneIO, ScenePlan
+from MedSRLib.Arguments import checkCallback, checkedTypes, checkNode, namesOf
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
 from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.Job import DONE
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import RESULT_FILE, SceneJob
+from MedSRLib.Timing import Timing
 from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
 
@@ -31,6 +33,7 @@ class SuperResolver:
         processEvents: keeps the application alive while `superResolve` waits.
         prepare: called with a job's `medsr.methods.plan.Plan` before it starts, to install what it needs; may raise.
         startWorker: replaces the start of the worker process, for tests.
+        timing: knows how quick this computer is.
     """
 
     def __init__(
@@ -39,11 +42,14 @@ class SuperResolver:
         processEvents: Callable[[], None] = lambda: None,
         prepare: Callable[[Any], None] | None = None,
         startWorker: Callable[[], WorkerProcess] | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self.interpreterPath = ""
         """Python to compute with; empty for MEDSR_PYTHON or Slicer's own."""
         self.planner = ScenePlan.ScenePlanner()
         """Knows the plan of what was last previewed or started."""
+        self.timing = timing or Timing()
+        """Knows how quick this computer is."""
         self._runningPath = ""
         self._processEvents = processEvents
         self._prepare = prepare
@@ -96,6 +102,9 @@ class SuperResolver:
             InstallError: the model needs packages that are not there.
         """
         ensureCore()
+        maps = namesOf(maps, "maps")
+        for callback, argument in ((progress, "progress"), (completed, "completed")):
+            checkCallback(callback, argument)
         chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
         planned = self.planner.plan(volumeNode, chosen, reference)
         if self._prepare is not None:
@@ -106,12 +115,14 @@ class SuperResolver:
             volumeNode, folder, outputNode=output, name=name or f"{volumeNode.GetName()} SR", mapFiles=mapFiles,
             progress=progress, completed=completed,
         )  # fmt: skip
+        job.timing, job.told = self.timing, planned.plan.estimate()["seconds"]
         self._moveWorker()
         try:
             line = self._writeInput(volumeNode, folder, reference, chosen, planned, mapFiles)
         except OSError as error:
-            job.onFailure(SuperResolutionError(str(error), "OutputError"))
-            raise job.error from error
+            failure = SuperResolutionError(str(error), "OutputError")
+            job.onFailure(failure)
+            raise failure from error
         except Exception as error:
             job.onFailure(error)
             raise
@@ -146,6 +157,10 @@ class SuperResolver:
             raise job.error or SuperResolutionError(_("The job ended without a result."))
         return job.output
 
+    def expectedSeconds(self, told: float, model: str) -> float:
+        """Seconds from the click to the result, on this computer; `told` is the library's estimate of the work."""
+        return self.timing.expected(told, model, isWarm=self.runner.workerPid is not None)
+
     def wait(self, job: SceneJob) -> None:
         """Return when the job has ended; the application stays alive."""
         self.runner.wait(job, self._processEvents)
@@ -163,17 +178,40 @@ class SuperResolver:
         self, volumeNode: Any, output: Any, maps: Sequence[str], reference: Any, options: Mapping[str, Any]
     ) -> Any:
         """The options after everything that can be known before the work; raises for what cannot be done."""
-        SceneIO.checkedArray(volumeNode)
+        from medsr.options import UpscaleOptions
+
+        if volumeNode is not None:
+            checkNode(volumeNode, "volumeNode")
+        array = SceneIO.checkedArray(volumeNode)
         if volumeNode.GetScene() is None:
             raise SceneError(_("The volume is in no scene. Add it first."))
-        if output is not None and output.GetID() == volumeNode.GetID():
-            raise SceneError(_("The output is the input itself. Choose another volume, or a new one."))
+        if output is not None:
+            self._checkOutput(output, volumeNode, isColour=array.ndim == 4)
         unknown = sorted(set(maps) - set(MAPS))
         if unknown:
             raise SceneError(
                 _("There is no map called {name}. Available: {known}.").format(name=unknown[0], known=", ".join(MAPS))
             )
-        return ScenePlan.optionsOf(options, reference)
+        if maps and array.ndim == 4:
+            raise SceneError(_("Maps are made of grey images; {name} is RGB.").format(name=volumeNode.GetName()))
+        if reference is not None and not isinstance(reference, str):
+            checkNode(reference, "reference", what=_("a volume node or the path of an image file"))
+        return ScenePlan.optionsOf(checkedTypes(UpscaleOptions, options, ("scale", "spacing", "memory")), reference)
+
+    @staticmethod
+    def _checkOutput(output: Any, volumeNode: Any, isColour: bool) -> None:
+        """Raise SceneError for a node that cannot take the result."""
+        checkNode(output, "output")
+        if output.GetID() == volumeNode.GetID():
+            raise SceneError(_("The output is the input itself. Choose another volume, or a new one."))
+        wanted = SceneIO.IMAGE_CLASSES[isColour]
+        if output.GetClassName() != wanted:
+            raise SceneError(
+                _(
+                    "{name} cannot take the result: it is a {kind}, and a {wanted} is needed. Choose another output, "
+                    "or a new one."
+                ).format(name=output.GetName(), kind=output.GetClassName(), wanted=wanted)
+            )
 
     def _writeInput(
         self, volumeNode: Any, folder: Path, reference: Any, chosen: Any, planned: Any, mapFiles: Mapping[str, str]
@@ -209,4 +247,4 @@ def temporaryFolder() -> str | None:
     """Slicer's temporary folder, else the system's."""
     application = getattr(slicer, "app", None)
     folder = getattr(application, "temporaryPath", None) if application is not None else None
-    return folder if isinstance(folder, str) and Path(folder).is_dir() else None
+    return folder if isinstance(folder, str) and folder and Path(folder).is_dir() else None

@@ -23,7 +23,7 @@ class TrainingPanel:
 
     Args:
         ui: the widgets by name.
-        logic: `MedSRLogic`, or anything with its ``startTrainingSet``.
+        logic: `MedSRLogic`, or anything with its ``trainingSets``.
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
@@ -126,7 +126,7 @@ class TrainingPanel:
 
     def onApply(self, *_arguments: Any) -> None:
         """Make the training set; while that runs, cancel it."""
-        if self.isRunning:
+        if self.job is not None and self.isRunning:
             self.job.cancel()
             return
         self._start(_("Making the training set {folder}").format(folder=self._parameters.trainingOutput), check=False)
@@ -152,7 +152,7 @@ class TrainingPanel:
         self.job = None
         self.runView.showStarting(what)
         try:
-            self.job = self.logic.startTrainingSet(
+            self.job = self.logic.trainingSets.start(
                 self._source(), self._parameters.trainingOutput, check=check, progress=self.onProgress,
                 completed=self.onCompleted, **Parameter.trainingOptionsOf(self._parameters),
                 overlap=FIRST if self._parameters.trainingFirstWins else REFUSE,
@@ -183,6 +183,8 @@ class TrainingPanel:
         ui.trainingReportButton.setEnabled(self._page() is not None)
         why = self._whyNot()
         ui.trainingCheckButton.setEnabled(not self.isRunning and not why)
+        look = _("Look at every pair and say what would be made; nothing is written")
+        ui.trainingCheckButton.setToolTip(_("Wait until the work is done") if self.isRunning else why or look)
         ui.trainingApplyButton.setEnabled(self.isRunning or not why)
         tip = _("Stop; copies that are complete stay, and the next run goes on from there")
         ui.trainingApplyButton.setToolTip(tip if self.isRunning else why or _("Make the copies"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from MedSRLib import ScenePairs, SegmentLabels
+from MedSRLib.Arguments import checkCallback, checkedTypes, namesOf, pairsOf
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.Job import DONE
@@ -78,25 +79,27 @@ class TrainingSetMaker:
         ensureCore()
         if overlap not in SegmentLabels.OVERLAPS:
             raise SceneError(_("overlap is 'refuse' or 'first', got {value}.").format(value=repr(overlap)))
-        names = recipes.split(",") if isinstance(recipes, str) else recipes
-        isPath = isinstance(source, (str, os.PathLike))
-        pairs = () if isPath else ScenePairs.checkedPairs(source)
+        for callback, argument in ((progress, "progress"), (completed, "completed")):
+            checkCallback(callback, argument)
+        names = namesOf(recipes.split(",") if isinstance(recipes, str) else recipes, "recipes")
+        given = Path(source).expanduser().absolute() if isinstance(source, (str, os.PathLike)) else None
+        pairs = ScenePairs.checkedPairs(pairsOf(source)) if given is None else ()
         place = self._checkedOutput(output)
-        folder = None if isPath else freshExportFolder(place)
+        folder = freshExportFolder(place) if given is None else None
         job = TrainingJob(folder, place, isCheck=check, progress=progress, completed=completed)
         try:
-            where = Path(source).expanduser().absolute() if isPath else folder
-            spec = _specOf(where, job, tuple(name.strip() for name in names), bool(pairs), options)
+            spec = _specOf(given or folder or place, job, tuple(name.strip() for name in names), bool(pairs), options)
             if self._prepare is not None and not check:
                 self._prepare(spec)
             self._jobs.append(job)
-            if pairs:
+            if folder is not None:
                 self._write(job, folder, pairs, overlap)
             if not job.isFinished:  # it may have been cancelled in between
                 job.submit(self.runner, spec.to_json())
         except OSError as error:
-            job.onFailure(SuperResolutionError(str(error), "OutputError"))
-            raise job.error from error
+            failure = SuperResolutionError(str(error), "OutputError")
+            job.onFailure(failure)
+            raise failure from error
         except Exception as error:
             job.onFailure(error)
             raise
@@ -134,6 +137,8 @@ class TrainingSetMaker:
 
     def _checkedOutput(self, output: str | os.PathLike[str]) -> Path:
         """The absolute path of the output folder; raises SceneError for none, or one that is in use."""
+        if not isinstance(output, (str, os.PathLike)):
+            raise SceneError(_("output takes the path of a folder, got {value}.").format(value=repr(output)))
         if not os.fspath(output):
             raise SceneError(_("Choose an output folder first."))
         place = Path(output).expanduser().absolute()
@@ -174,4 +179,5 @@ def _specOf(
     for name in chosen:
         if name not in known:
             raise unknown_name("option", name, known)
+    chosen = checkedTypes(AugmentSpec, chosen, ("memory",))
     return AugmentSpec(source=str(source), output=str(job.output), recipes=recipes, dry_run=job.isCheck, **chosen)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-try:
-    from slicer.i18n import tr
-except ImportError:
+from collections.abc import Callable
 
-    def tr(text: str) -> str:
-        """Return `text`."""
-        return text
 
+def _translator() -> Callable[[str], str]:
+    try:
+        from slicer.i18n import tr as translate
+    except ImportError:
+        return str
+    found: Callable[[str], str] = translate
+    return found
+
+
+tr = _translator()
 
 __all__ = ["tr"]

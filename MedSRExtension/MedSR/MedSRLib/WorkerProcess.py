@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO, cast
 
 LOG_LINES = 200
 _alive: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
@@ -46,9 +46,13 @@ class WorkerProcess:
             list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=dict(environment), encoding="utf-8", errors="replace", **_ownGroup(),
         )  # fmt: skip
+        process = self._process
+        self._input, self._output, self._errors = (
+            cast("TextIO", stream) for stream in (process.stdin, process.stdout, process.stderr)
+        )
         self._readers = [
-            threading.Thread(target=self._collect, args=(self._process.stdout, self._lines.put), daemon=True),
-            threading.Thread(target=self._collect, args=(self._process.stderr, self._noteLog), daemon=True),
+            threading.Thread(target=self._collect, args=(self._output, self._lines.put), daemon=True),
+            threading.Thread(target=self._collect, args=(self._errors, self._noteLog), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
@@ -71,8 +75,8 @@ class WorkerProcess:
 
     def send(self, line: str) -> None:
         """Write one line to the process; raise OSError when it no longer listens."""
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        self._input.write(line + "\n")
+        self._input.flush()
 
     def readLines(self) -> list[str]:
         """What it wrote to standard output since the last call; never waits."""
@@ -85,7 +89,7 @@ class WorkerProcess:
     def close(self, seconds: float = 2.0) -> None:
         """Let it end by closing its input; kill what is still there after `seconds`."""
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._input.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         self.killTree()
@@ -100,7 +104,7 @@ class WorkerProcess:
             self._process.wait(5)
         for reader in self._readers:
             reader.join(1)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for stream in (self._input, self._output, self._errors):
             with contextlib.suppress(OSError):
                 stream.close()
         _alive.discard(self)
@@ -110,7 +114,7 @@ class WorkerProcess:
         self._news.put(line)
 
     @staticmethod
-    def _collect(stream: TextIO, put) -> None:
+    def _collect(stream: TextIO, put: Callable[[str], None]) -> None:
         with contextlib.suppress(ValueError, OSError):  # closed while reading
             for line in stream:
                 put(line.rstrip("\n"))
@@ -124,14 +128,14 @@ def _drained(lines: queue.Queue[str]) -> list[str]:
     return found
 
 
-def _ownGroup() -> dict[str, object]:
+def _ownGroup() -> dict[str, Any]:
     """Arguments that give the child a process group of its own, and on Windows no console window."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
 
 
-def _killGroup(process: subprocess.Popen) -> None:
+def _killGroup(process: subprocess.Popen[str]) -> None:
     if sys.platform == "win32":
         if process.poll() is None:
             subprocess.run(  # noqa: S603

@@ -1,8 +1,7 @@
 """Runs a scripted Slicer module with real widgets and a real scene, without Slicer.
 
-``slicer`` is slicer-core, ``qt`` and ``ctk`` are PySide6 with PythonQt's habits. With the environment variable
-SLICER_PYTHON_DIR (a checkout of Slicer's ``Base/Python``) the parameter nodes, module base classes and translation are
-Slicer's own.
+``slicer`` is slicer-core, ``qt`` and ``ctk`` are PySide6 with PythonQt's habits. Parameter nodes, base classes and
+translation are Slicer's own where `slicer_python` finds them, else small stand-ins.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import slicer
 import slicer.util
+import slicer_python
 from PySide6 import QtCore, QtGui, QtWidgets
 from qthost import application, flavour, slicerpython, widgets
 
@@ -47,10 +47,10 @@ def start() -> application.Application:
     slicer.qSlicerScriptedLoadableModuleWidget = type("qSlicerScriptedLoadableModuleWidget", (widgets.qMRMLWidget,), {})
     slicer.modules, slicer.moduleNames = types.SimpleNamespace(), types.SimpleNamespace()
     slicer.app = application.Application()
-    folder = os.environ.get("SLICER_PYTHON_DIR")
-    if folder:
+    folder = slicer_python.folder()
+    if folder is not None:
         # Appended: what slicer-core has stays, what it lacks is Slicer's own.
-        slicer.__path__.append(str(Path(folder) / "slicer"))
+        slicer.__path__.append(str(folder / "slicer"))
     else:
         slicerpython.install()
     return slicer.app
@@ -97,8 +97,7 @@ class LoadedModule:
         self._logics = _sceneLogics(slicer.mrmlScene)
         slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         self.app.layouts = application.LayoutManager()
-        for name in ("Red", "Green", "Yellow"):
-            self.app.layouts.addSliceView(name)
+        self.panel = application.ModulePanel()
         self.name = path.stem
         self._path = path
         if str(path.parent) not in sys.path:
@@ -121,16 +120,29 @@ class LoadedModule:
         return module
 
     def build(self) -> None:
-        """Make the panel anew."""
+        """Make the module's widget anew, and enter it."""
+        if self.parent is not None:
+            self.panel.remove(self.parent)
         self.parent = slicer.qSlicerScriptedLoadableModuleWidget()
         self.parent.setLayout(QtWidgets.QVBoxLayout())
         self.parent.setMRMLScene(slicer.mrmlScene)
-        self.parent.isEntered = True
         self.widget = getattr(self.python, self.name + "Widget")(self.parent)
         setattr(slicer.modules, self.name + "Widget", self.widget)
         self.parent.self = lambda: self.widget
         self.widget.setup()
+        self.enter()
+
+    def enter(self) -> None:
+        """The person chooses the module."""
+        self.panel.add(self.parent)
+        self.parent.isEntered = True
         self.widget.enter()
+
+    def leave(self) -> None:
+        """The person chooses another module."""
+        self.parent.isEntered = False
+        self.widget.exit()
+        self.panel.remove(self.parent)
 
     def reload(self) -> None:
         """As the Reload button of developers: the code is read again, the old panel is cleaned up."""
@@ -144,7 +156,8 @@ class LoadedModule:
     def close(self) -> None:
         """As when the application quits."""
         self.app.manager.emit("moduleAboutToBeUnloaded", self.name)
-        self.parent.close()
+        self.panel.close()
+        self.panel.deleteLater()
         self.parent.deleteLater()
         self.app.processEvents()
         slicer.mrmlScene.Clear(1)
@@ -154,7 +167,7 @@ def _sceneLogics(scene):
     """The logics that fill a scene with colours, show volumes in them, and make voxels of surfaces."""
     application_ = slicer.vtkMRMLApplicationLogic()
     application_.SetMRMLScene(scene)
-    colours = slicer.vtkMRMLColorLogic()
+    colours = slicer.vtkSlicerColorLogic()  # of the module Colors; it knows legends, too
     colours.SetMRMLScene(scene)
     colours.AddDefaultColorNodes()
     segmentations = slicer.vtkSlicerSegmentationsModuleLogic()

@@ -1,7 +1,6 @@
 """Small stand-ins for the parts of Slicer's own Python that slicer-core lacks.
 
-Used where SLICER_PYTHON_DIR does not name a checkout of Slicer's ``Base/Python``. They do what the module relies on and
-no more.
+Used where `slicer_python` finds none of Slicer's own. They do what the module relies on and no more.
 """
 
 from __future__ import annotations
@@ -16,9 +15,6 @@ import unittest
 import slicer
 import slicer.util
 import vtk
-from PySide6 import QtWidgets
-
-PARAMETER_NAME = "SlicerParameterName"
 
 
 class ScriptedLoadableModule:
@@ -99,7 +95,7 @@ def parameterNodeWrapper(cls):
     defaults = dict.fromkeys(hints)
     defaults.update({name: value for name, value in _defaults(cls).items() if name in hints})
     cls.parameterDefaults = defaults
-    for method in (_init, getValue, setValue, connectGui, disconnectGui):
+    for method in (_init, getValue, setValue, connectParametersToGui, disconnectGui):
         setattr(cls, "__init__" if method is _init else method.__name__, method)
     for name in ("StartModify", "EndModify", "Modified", "AddObserver", "RemoveObserver"):
         setattr(cls, name, _forwarded(name))
@@ -117,8 +113,13 @@ def _forwarded(name):
     return lambda self, *arguments: getattr(self.parameterNode, name)(*arguments)
 
 
+def _nodeTypes(kind):
+    """The classes of nodes that a parameter takes; none for other parameters."""
+    return [kind.__name__] if isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode) else []
+
+
 def _parameter(name, kind, checks):
-    isNode = isinstance(kind, type) and issubclass(kind, slicer.vtkMRMLNode)
+    isNode = bool(_nodeTypes(kind))
 
     def read(self):
         if isNode:
@@ -169,17 +170,17 @@ _WIDGETS = {
 }
 
 
-def connectGui(self, gui):
-    widgets = [w for w in vars(gui).values() if isinstance(w, QtWidgets.QWidget) and w.property(PARAMETER_NAME)]
+def connectParametersToGui(self, mapping):
     connections = []
-    for widget in widgets:
-        name = widget.property(PARAMETER_NAME)
+    for name, widget in mapping.items():
         if name not in self.parameterTypes:
             raise ValueError(f"{widget.name}: there is no parameter {name}")
         signal, read, write = _WIDGETS[type(widget).__name__]
         hint = self.parameterTypes[name]
         for check in getattr(hint, "__metadata__", ()):
             widget.minimum, widget.maximum = check.minimum, check.maximum
+        if _nodeTypes(hint):  # as Slicer's own does, whatever the .ui file says
+            widget.nodeTypes = _nodeTypes(hint)
         write(widget, getValue(self, name))
 
         def changed(*_arguments, name=name, widget=widget, read=read):

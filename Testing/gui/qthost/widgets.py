@@ -114,7 +114,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._scene, self._types, self._tags = None, [], []
+        self._scene, self._types, self._hidden, self._tags = None, [], [], []
         self._flags = {"noneEnabled": False, "addEnabled": True, "removeEnabled": True, "renameEnabled": False}
         self._flags["showChildNodeTypes"] = True
         self._noneText = "None"
@@ -172,8 +172,15 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         found = slicer.util.getNodesByClass(self._types[0] if self._types else "vtkMRMLNode", scene=self._scene)
         children = self._flags["showChildNodeTypes"]
         return [
-            node for node in found if not node.GetHideFromEditors() and (children or node.GetClassName() in self._types)
-        ]
+            node for node in found
+            if not node.GetHideFromEditors()
+            and (children or node.GetClassName() in self._types)
+            and not (children and any(node.IsA(name) for name in self._hidden))
+        ]  # fmt: skip
+
+    def _setHidden(self, types):
+        self._hidden = list(types)
+        self._refill()
 
     def _setTypes(self, types):
         self._types = list(types)
@@ -191,6 +198,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         return Property(bool, lambda self: self._flags[name], change)
 
     nodeTypes = Property("QStringList", lambda self: self._types, _setTypes)
+    hideChildNodeTypes = Property("QStringList", lambda self: self._hidden, _setHidden)
     noneDisplay = Property(str, lambda self: self._noneText, _setNoneText)
     noneEnabled, addEnabled, removeEnabled = _flag("noneEnabled"), _flag("addEnabled"), _flag("removeEnabled")
     renameEnabled, showChildNodeTypes = _flag("renameEnabled"), _flag("showChildNodeTypes")
