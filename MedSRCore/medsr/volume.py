@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +16,16 @@ from medsr.facts import Facts
 from medsr.geometry import Geometry
 
 MODALITIES = ("MR", "CT")
-_MAX_LABELS = 24
+
+_FEW = 24
+"""Whole numbers from -1 on: up to so many values they are classes, whatever the image looks like."""
+
+_MOST_CLASSES = 4096
+_EQUAL, _FAR = 0.7, 0.5
+"""In label maps at least so many neighbours are equal, and of the others so many are no neighbours in value. Of MR and
+CT images, also with few grey levels, smoothed or shown in twice as many pixels, none reaches both."""
+
+_PLANES = 16
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class Volume:
         planar: True for an image that came from a 2D file (PNG, JPEG, one DICOM slice).
         warnings: sentences about the source that a person should read (uneven slices, tilt, ...).
         source: where it came from, for reports.
+        files: every file that it was read from: header, voxels, sidecar, slices.
         metadata: what else the header says, as text (series description, manufacturer, ...).
     """
 
@@ -40,6 +51,7 @@ class Volume:
     planar: bool = False
     warnings: tuple[str, ...] = ()
     source: str = ""
+    files: tuple[Path, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,18 +131,66 @@ class Volume:
             raise InputError(f"Every voxel is {array.flat[0]}: a constant image has nothing to sharpen.")
         if not labels_allowed and self.looks_like_labels:
             raise InputError(
-                "The image holds only a few whole numbers, like a segmentation. Super-resolving labels as intensities "
-                "would invent classes between them. Pass the intensity image, or --not-labels if this is one."
+                "The image looks like a segmentation: whole numbers, few of them or in regions of one value. "
+                "Super-resolving labels as intensities would invent classes between them. Pass the intensity image, or "
+                "--not-labels if this is one; `medsr augment` enlarges labels together with their image."
             )
 
     @property
     def looks_like_labels(self) -> bool:
-        """True for whole numbers with so few values that they are classes rather than intensities."""
-        if self.array.dtype.kind == "b":
+        """True for numbers that are classes rather than intensities, in whatever type they are stored.
+
+        Whole numbers from -1 on: few of them, or more that fill regions and jump from one to another. Values below -1
+        are none of classes, so that a CT phantom of few grey values is an image.
+        """
+        array = self.array
+        if array.dtype.kind == "b":
             return True
-        if self.array.dtype.kind not in "iu" or self.array.ndim == 4 or self.array.size < 64:
+        if array.dtype.kind not in "iuf" or array.ndim == 4 or array.size < 64:
             return False
-        sample = self.array.reshape(-1)[:: max(1, self.array.size // 500_000)]
-        if np.unique(sample).size > _MAX_LABELS:
+        sample = array.reshape(-1)[:: max(1, array.size // 500_000)]
+        if not _are_classes(sample):
             return False
-        return bool(np.unique(self.array).size <= _MAX_LABELS)
+        values, counts = np.unique(sample, return_counts=True)
+        if values.size > _MOST_CLASSES:
+            return False
+        return (values.size <= _FEW and _has_few_classes(array)) or _is_made_of_regions(array, values[counts.argmax()])
+
+
+def _are_classes(values: NDArray[np.generic]) -> bool:
+    """True for whole numbers from -1 on."""
+    if values.dtype.kind != "u" and values.min() < -1:
+        return False
+    return values.dtype.kind != "f" or bool((values == np.rint(values)).all())
+
+
+def _has_few_classes(array: NDArray[np.generic]) -> bool:
+    """True when all voxels hold no more than `_FEW` numbers of classes."""
+    found: set[float] = set()
+    for plane in array:
+        if not _are_classes(plane):
+            return False
+        found.update(np.unique(plane).tolist())
+        if len(found) > _FEW:
+            return False
+    return True
+
+
+def _is_made_of_regions(array: NDArray[np.generic], commonest: np.generic) -> bool:
+    """True where most neighbours are equal, the commonest value aside, and the others jump over values between them."""
+    chosen = np.unique(np.linspace(0, len(array) - 1, min(_PLANES, len(array))).round().astype(int))
+    planes = array[chosen]
+    pairs = [
+        (np.s_[:, 1:], np.s_[:, :-1]),
+        (np.s_[:, :, 1:], np.s_[:, :, :-1]),
+    ]
+    different = sum(np.count_nonzero(planes[first] != planes[second]) for first, second in pairs)
+    alike = sum(
+        np.count_nonzero((planes[first] == planes[second]) & (planes[first] != commonest)) for first, second in pairs
+    )
+    if different == 0 or alike < _EQUAL * (alike + different) or not _are_classes(planes):
+        return False
+    values, ranks = np.unique(planes, return_inverse=True)
+    ranks = ranks.reshape(planes.shape).astype(np.int32)
+    far = sum(np.count_nonzero(np.abs(ranks[first] - ranks[second]) > 1) for first, second in pairs)
+    return bool(values.size <= _MOST_CLASSES and far >= _FAR * different)

@@ -198,7 +198,7 @@ def test_a_file_copied_twice_is_taken_once(tmp_path, io_dicom):
     shutil.copy(paths[1], tmp_path / "s" / "copy.dcm")
     volume = read_volume(tmp_path / "s")
     assert np.array_equal(volume.array, expected_voxels())
-    assert "1 file(s) are copies" in volume.warnings[0]
+    assert "were left out: 'copy.dcm'" in volume.warnings[0]
 
 
 def _smaller(dataset, i):

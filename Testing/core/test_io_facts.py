@@ -85,9 +85,12 @@ def test_every_fact_names_the_header(read):
     assert {fact.source for fact in facts} == {"header"}
 
 
-def test_other_modalities_state_a_thickness_only(read):
+def test_other_modalities_state_their_name_and_a_thickness_only(read):
     facts = read(modality="PT", MRAcquisitionType="2D", ConvolutionKernel="A").facts
-    assert [(fact.name, fact.value, fact.axis) for fact in facts] == [("thickness_mm", 3.5, "z")]
+    assert {(fact.name, fact.value, fact.axis) for fact in facts} == {
+        ("thickness_mm", 3.5, "z"),
+        ("modality", "PT", None),
+    }
 
 
 @pytest.mark.parametrize("kind", ["MPR", "REFORMATTED", "PROJECTION IMAGE", "MIN_IP"])
@@ -433,10 +436,12 @@ def test_padding_that_no_pixel_can_have_is_ignored_with_a_sentence(read):
 
 def test_slices_that_are_scaled_differently_have_no_common_padding(tmp_path, io_dicom):
     def edit(dataset, i):
-        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue = 1 + i, 0, 0
+        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue = 1 + i, 0, 5
 
     io_dicom(tmp_path / "s", modality="CT", edit=edit)
-    assert read_volume(tmp_path / "s").facts.get("padding") is None
+    volume = read_volume(tmp_path / "s")
+    assert volume.facts.get("padding") is None
+    assert "different intensities for pixels that were not measured" in told(volume)
 
 
 # --- hostile headers

@@ -56,6 +56,23 @@ def test_a_missing_file_is_not_found(tmp_path):
         read_geometry(tmp_path / "nothing.nii")
 
 
+def test_a_path_that_cannot_be_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be opened"):
+        read_volume(tmp_path / ("a" * 300 + ".nii"))
+    with pytest.raises(InputNotFoundError):
+        read_volume(tmp_path / "file" / "a.nii")
+
+
+def test_an_empty_path_is_not_the_current_folder(tmp_path, monkeypatch, io_dicom):
+    io_dicom(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for read in (read_volume, read_geometry, describe):
+        with pytest.raises(InputError, match="path is empty"):
+            read("")
+    assert read_volume(".").array.shape == (4, 5, 6)
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.mgz", "a.png", "a.jpg", "a.tif", "a.dcm"])
 @pytest.mark.parametrize("content", [b"", b"no image " * 100])
 def test_empty_files_and_text_are_input_errors_of_one_line(tmp_path, name, content):
@@ -199,6 +216,16 @@ def test_a_singular_sform_is_refused(tmp_path):
         read_volume(twice)
 
 
+@pytest.mark.parametrize(("offset", "value"), [(280, "nan"), (292, "nan"), (280, "inf")])
+def test_a_form_with_numbers_that_are_none_is_refused_by_name(tmp_path, offset, value):
+    path = patch_header(save_nifti(tmp_path / "a.nii", codes=(1, 0)), offset, floats(float(value)))
+    with pytest.raises(InputError, match=r"The sform of 'a\.nii' holds numbers that are NaN or infinite"):
+        read_volume(path)
+    path = patch_header(save_nifti(tmp_path / "b.nii", codes=(0, 1)), 268, floats(float(value)))
+    with pytest.raises(InputError, match=r"The qform of 'b\.nii' holds numbers that are NaN or infinite"):
+        read_geometry(path)
+
+
 def test_a_qform_that_is_no_rotation_is_refused(tmp_path):
     path = patch_header(save_nifti(tmp_path / "a.nii", codes=(0, 1)), 256, floats(1, 1, 1))
     with pytest.raises(InputError, match="no rotation"):
@@ -247,6 +274,13 @@ def test_trailing_axes_of_one_are_dropped_and_longer_ones_refused(tmp_path):
 def test_complex_voxels_are_refused(tmp_path):
     with pytest.raises(InputError, match="complex"):
         read_volume(save_nifti(tmp_path / "a.nii", dtype=np.complex64))
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_voxels_of_no_known_type_are_refused(tmp_path, code):
+    path = patch_header(save_nifti(tmp_path / "a.nii"), 70, bytes([code, 0]))
+    with pytest.raises(InputError, match="voxels of type"):
+        read_volume(path)
 
 
 def test_big_endian_and_nifti2_are_read(tmp_path):
@@ -304,7 +338,7 @@ def test_mgz_is_put_into_lps(tmp_path):
     ("old", "new", "words"),
     [
         (b"TransformMatrix = 1 0 0 0 1 0 0 0 1", b"TransformMatrix = 1 0 0 0.5 1 0 0 0 1", "right angles"),
-        (b"TransformMatrix = 1 0 0 0 1 0 0 0 1", b"TransformMatrix = 1 0 0 1 0 0 0 0 1", "determinant is 0"),
+        (b"TransformMatrix = 1 0 0 0 1 0 0 0 1", b"TransformMatrix = 1 0 0 1 0 0 0 0 1", "singular"),
         (b"ElementSpacing = 1 1 1", b"ElementSpacing = 0 1 1", "spacing"),
     ],
 )

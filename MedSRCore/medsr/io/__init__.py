@@ -7,11 +7,13 @@ raises an InputError that says what is wrong with the file. Every writer writes 
 from __future__ import annotations
 
 from medsr.io.describing import describe
-from medsr.io.dicom_instance import database_facts, database_tags, instance_facts
+from medsr.io.dicom.instance import database_facts, database_tags, instance_facts
+from medsr.io.dicom.writing import write_dicom
 from medsr.io.formats import READABLE, WRITABLE
+from medsr.io.outputs import check_output, files_of
 from medsr.io.reading import read_geometry, read_volume
 from medsr.io.staging import Staging
-from medsr.io.writing import check_output, files_of, stage_volume, write_volume
+from medsr.io.writing import stage_volume, write_volume
 
 __all__ = [
     "READABLE",
@@ -26,5 +28,6 @@ __all__ = [
     "read_geometry",
     "read_volume",
     "stage_volume",
+    "write_dicom",
     "write_volume",
 ]

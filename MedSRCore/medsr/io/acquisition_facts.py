@@ -40,7 +40,7 @@ class Stated:
 
     Attributes:
         source: one of `medsr.facts.SOURCES`.
-        modality: "MR" or "CT".
+        modality: "MR" or "CT"; another one is known by its name only.
         dimensions: "2D" or "3D".
         thickness_mm: of slices, or of the partitions of a 3D acquisition.
         phase_along: "row" or "column": the direction of phase encoding.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.geometry import Geometry
-from medsr.io.dicom import list_series
+from medsr.io.dicom.reading import list_series
 from medsr.io.formats import READABLE, StrPath, existing_input, reader_of, suffix_of
 from medsr.io.reading import read_volume
 from medsr.notices import disagreements
@@ -63,8 +63,8 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "channels": volume.channels,
         "planar": volume.planar,
         "intensity": _intensity(volume.array),
-        "modality": volume.modality,
-        "modality_from": (stated.source if stated else "header") if volume.modality else "not stated in the file",
+        "modality": volume.modality or (stated.value if stated else None),
+        "modality_from": stated.source if stated else "header" if volume.modality else "not stated in the file",
         "facts": volume.facts.to_json(),
         "anisotropy": _anisotropy(volume),
         "warnings": [*volume.warnings, *map(str, disagreements(volume.facts))],

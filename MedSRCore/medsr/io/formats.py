@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,20 @@ StrPath = str | os.PathLike[str]
 READABLE: dict[str, tuple[str, str]] = {
     ".nii": ("NIfTI", "nifti"),
     ".nii.gz": ("NIfTI", "nifti"),
-    ".nrrd": ("NRRD", "itk"),
-    ".nhdr": ("NRRD", "itk"),
-    ".mha": ("MetaImage", "itk"),
-    ".mhd": ("MetaImage", "itk"),
+    ".nrrd": ("NRRD", "nrrd"),
+    ".nhdr": ("NRRD", "nrrd"),
+    ".mha": ("MetaImage", "metaimage"),
+    ".mhd": ("MetaImage", "metaimage"),
     ".mgz": ("MGH", "mgh"),
     ".mgh": ("MGH", "mgh"),
     ".dcm": ("DICOM", "dicom"),
     ".ima": ("DICOM", "dicom"),
-    ".png": ("PNG", "itk"),
-    ".jpg": ("JPEG", "itk"),
-    ".jpeg": ("JPEG", "itk"),
-    ".tif": ("TIFF", "itk"),
-    ".tiff": ("TIFF", "itk"),
-    ".bmp": ("BMP", "itk"),
+    ".png": ("PNG", "picture"),
+    ".jpg": ("JPEG", "picture"),
+    ".jpeg": ("JPEG", "picture"),
+    ".tif": ("TIFF", "picture"),
+    ".tiff": ("TIFF", "picture"),
+    ".bmp": ("BMP", "picture"),
 }
 WRITABLE = (
     ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".png", ".jpg", ".jpeg", ".tif", ".tiff",
@@ -63,24 +64,31 @@ def existing_input(path: StrPath) -> Path:
         InputNotFoundError: there is nothing at `path`.
         InputError: an empty file, no regular file, or one that may not be read.
     """
+    # Path("") would be the current folder.
+    if not os.fspath(path):
+        raise InputError("The input path is empty. Give a file, or a folder with DICOM files (. is the current one).")
     source = Path(path)
     if "\0" in str(source):
         raise InputError("The input path holds a null character.")
-    if not source.exists():
-        raise InputNotFoundError(f"There is no file or folder {str(source)!r}. Check the path.")
-    if source.is_dir():
-        return source
-    if not source.is_file():
+    try:
+        # What a link leads to, or nothing; a folder above it that may not be entered is an error.
+        found = source.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputNotFoundError(f"There is no file or folder {str(source)!r}. Check the path.") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no such name is possible"
+        raise InputError(f"{str(source)!r} cannot be opened ({why}). Check the path.") from error
+    if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode)):
         raise InputError(f"{str(source)!r} is neither a file nor a folder; pass an image file or a DICOM folder.")
-    if not os.access(source, os.R_OK):
-        raise InputError(f"{source.name!r} may not be read by this user. Change its permissions.")
-    if source.stat().st_size == 0:
+    if not os.access(source, os.R_OK | (os.X_OK if stat.S_ISDIR(found.st_mode) else 0)):
+        raise InputError(f"{str(source)!r} may not be read by this user. Change its permissions.")
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         raise InputError(f"{source.name!r} is empty (0 bytes). Copy or export it again.")
     return source
 
 
 def reader_of(source: Path) -> str:
-    """Which reader opens `source`: "nifti", "itk", "mgh" or "dicom".
+    """Which reader opens `source`: "nifti", "nrrd", "metaimage", "mgh", "dicom", or "picture".
 
     A file of an unknown extension is DICOM if its content says so: most DICOM files have none or a number.
     """
@@ -119,6 +127,22 @@ def check_promised_size(source: Path, promised_bytes: int, *, compressed: bool) 
             f"{source.name!r} is truncated or its header is corrupt: the header promises {promised_bytes:,} bytes of "
             f"voxels, the file has {there:,} bytes. Copy or export it again."
         )
+
+
+def is_text(path: Path) -> bool:
+    """False for a name that is no UTF-8: ITK ends the whole process when it is given one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def name_for_itk(path: Path) -> str:
+    """`path` as ITK takes it; raise InputError for one that it does not."""
+    if not is_text(path):
+        raise InputError(f"The path {str(path)!r} holds bytes that are no text, and cannot be opened. Rename it.")
+    return str(path)
 
 
 def unreadable(source: Path, what: str, cause: BaseException) -> InputError:

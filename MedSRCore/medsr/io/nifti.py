@@ -1,4 +1,4 @@
-"""Reading NIfTI and MGH files with nibabel.
+"""Reading NIfTI files with nibabel.
 
 nibabel rather than ITK, because ITK replaces a sheared sform by something that is not what the file says, and does
 so silently. Which of sform and qform counts follows ITK all the same, so that MedSR and 3D Slicer see one patient.
@@ -6,9 +6,7 @@ so silently. Which of sform and qform counts follows ITK all the same, so that M
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.errors import InputError, MedSRError, MissingDependencyError, ResourceError
+from medsr.errors import InputError
 from medsr.geometry import Geometry
 from medsr.io import provenance
-from medsr.io.formats import check_promised_size, rescaled, suffix_of, unreadable
+from medsr.io.after_header import check_form, check_size, head_of, nibabel_module, size_of, voxels_of
+from medsr.io.formats import rescaled, unreadable
 from medsr.io.sidecar import with_sidecar
+from medsr.io.streams import READ_ERRORS
 from medsr.volume import Volume
 
-_READ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, OverflowError, zlib.error)
 _FORMS_AGREE = 1e-3  # in any element of the matrices; the rounding of quaternions is below it
 _MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _UNIT_NAMES = {1: "metres", 3: "micrometres"}
@@ -35,6 +34,8 @@ class _Header:
 
     fields: Any
     geometry: Geometry
+    dtype: Any
+    offset: int
     planar: bool
     warnings: tuple[str, ...]
 
@@ -54,27 +55,22 @@ class _Header:
         return {"xyz"[number - 1]: encoding for encoding, number in stated.items() if number}
 
 
-def nibabel_module(what: str) -> Any:
-    """nibabel, imported when it is first needed."""
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{what} files need the package nibabel, which is not installed: pip install nibabel."
-        ) from error
-    return nibabel
-
-
 def read_nifti(source: Path) -> Volume:
     """A NIfTI-1 or NIfTI-2 file as a Volume; scl_slope and scl_inter are applied."""
     header = _read_header(source)
-    array = _voxels(source, "NIfTI")
+    array, surplus = voxels_of(source, "NIfTI", header.geometry.size_xyz, header.dtype, header.offset)
+    warnings = list(header.warnings)
+    if surplus:
+        warnings.append(
+            f"{source.name!r} holds {surplus:,} bytes behind the voxels that its header describes; they were ignored. "
+            "If the image looks cut or sheared, its header is wrong."
+        )
     text = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     volume = Volume(
-        array,
+        rescaled(array, *_scaling(source, header.fields)),
         header.geometry,
         planar=header.planar,
-        warnings=header.warnings,
+        warnings=tuple(warnings),
         source=str(source),
         metadata=provenance.found(text),
     )
@@ -86,61 +82,20 @@ def nifti_geometry(source: Path) -> Geometry:
     return _read_header(source).geometry
 
 
-def read_mgh(source: Path) -> Volume:
-    """An MGH or MGZ file as a Volume."""
-    geometry = mgh_geometry(source)
-    return Volume(_voxels(source, "MGH"), geometry, planar=geometry.size_xyz[2] == 1, source=str(source))
-
-
-def mgh_geometry(source: Path) -> Geometry:
-    """The grid of an MGH or MGZ file; no voxel is read."""
-    image = _load(source, "MGH")
-    size = _size(source, image.shape)
-    _check_size(source, size, image.get_data_dtype(), offset=284)
-    return Geometry.from_affine(image.affine, size, "RAS")
-
-
-def _load(source: Path, what: str) -> Any:
-    nibabel = nibabel_module(what)
-    complaints = (
-        nibabel.filebasedimages.ImageFileError,
-        nibabel.spatialimages.HeaderDataError,
-        nibabel.freesurfer.mghformat.MGHError,
-    )
-    try:
-        return nibabel.load(source, mmap=False)
-    except (*_READ_ERRORS, *complaints) as error:
-        raise unreadable(source, what, error) from error
-
-
-def _voxels(source: Path, what: str) -> NDArray[np.generic]:
-    """Voxels ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the machine's byte order."""
-    image = _load(source, what)
-    size = _size(source, image.shape)
-    try:
-        data = np.asarray(image.dataobj.get_unscaled())
-        slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
-    except MemoryError as error:
-        raise ResourceError(f"{source.name!r} does not fit into memory; crop it first.") from error
-    except _READ_ERRORS as error:
-        raise unreadable(source, what, error) from error
-    data = data.reshape(size, order="F").T
-    if data.dtype.names:
-        return np.stack([data[name] for name in "RGB"], axis=-1)
-    if data.dtype.kind == "f" and data.dtype.itemsize > 8:
-        data = data.astype(np.float64)
-    data = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
-    if not (math.isfinite(slope) and math.isfinite(intercept)):
+def _scaling(source: Path, fields: Any) -> tuple[float, float]:
+    """Slope and intercept; a slope of 0 or that is no number means none."""
+    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
+    if slope == 0 or not math.isfinite(slope):
+        return 1.0, 0.0
+    if not math.isfinite(intercept):
         raise InputError(f"{source.name!r} has a scl_slope or scl_inter that is no number. Correct the header.")
-    return rescaled(data, slope, intercept)
+    return slope, intercept
 
 
 def _read_header(source: Path) -> _Header:
     nibabel = nibabel_module("NIfTI")
-    opener = gzip.open if suffix_of(source) == ".nii.gz" else open
     try:
-        with opener(source, "rb") as file:
-            head = file.read(540)
+        head = head_of(source, 540)
         two = head[4:6] == b"n+" or head[4:6] == b"ni"
         kind, length = (nibabel.Nifti2Header, 540) if two else (nibabel.Nifti1Header, 348)
         if len(head) < length:
@@ -150,41 +105,40 @@ def _read_header(source: Path) -> _Header:
         if int(fields["sizeof_hdr"]) != length:
             raise ValueError("no NIfTI header")
         shape, dtype = fields.get_data_shape(), fields.get_data_dtype()
-    except MedSRError:
-        raise
-    except (*_READ_ERRORS, nibabel.spatialimages.HeaderDataError) as error:
+    except (*READ_ERRORS, nibabel.spatialimages.HeaderDataError) as error:
         raise unreadable(source, "NIfTI", error) from error
-    size = _size(source, shape)
+    _check_single(source, fields, length)
+    size = size_of(source, shape)
     if dtype.kind == "c":
         raise InputError(
             f"{source.name!r} holds complex numbers ({dtype}); real ones are accepted. Save its magnitude first."
         )
-    if dtype.kind not in "iufbV":
+    if dtype.kind not in "iufb" and dtype.names is None:
         raise InputError(f"{source.name!r} holds voxels of type {dtype}; integer, real and RGB ones are accepted.")
     offset = float(fields["vox_offset"])
-    if not 0 <= offset < 2**62:
+    if not length <= offset < 2**62:
         raise InputError(f"{source.name!r} has its voxels at byte {offset:g}; the header is corrupt. Export it again.")
-    _check_size(source, size, dtype, offset=max(length, int(offset)))
+    check_size(source, size, dtype, offset=int(offset))
     geometry, warnings = _geometry(source, fields, size)
-    return _Header(fields, geometry, planar=size[2] == 1, warnings=tuple(warnings))
-
-
-def _size(source: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Grid size of a data shape; further axes of length 1 are dropped, longer ones refused."""
-    if not shape or any(n < 1 for n in shape):
-        raise InputError(f"{source.name!r} has no voxels: its header gives the size {shape}. Export it again.")
-    if any(n > 1 for n in shape[3:]):
-        raise InputError(
-            f"{source.name!r} has {len(shape)} dimensions ({' x '.join(map(str, shape))}): several time points, echoes "
-            "or components. One 3D volume is accepted; extract one first, for example with nibabel.four_to_three."
+    bits = int(fields["bitpix"])
+    if bits not in (0, dtype.itemsize * 8):
+        warnings.append(
+            f"The header of {source.name!r} contradicts itself: voxels of {bits} bits (bitpix) and of type {dtype} "
+            "(datatype); the type was used. If the image looks wrong, its header is."
         )
-    x, y, z = (*shape[:3], 1, 1)[:3]
-    return (int(x), int(y), int(z))
+    return _Header(fields, geometry, dtype, int(offset), planar=size[2] == 1, warnings=tuple(warnings))
 
 
-def _check_size(source: Path, size: tuple[int, int, int], dtype: Any, *, offset: int) -> None:
-    packed = suffix_of(source) in (".nii.gz", ".mgz")
-    check_promised_size(source, math.prod(size) * dtype.itemsize + offset, compressed=packed)
+def _check_single(source: Path, fields: Any, length: int) -> None:
+    """Raise InputError for a header whose voxels are in another file, or that is not sure to be NIfTI."""
+    magic, version = bytes(fields["magic"])[:3], b"1" if length == 348 else b"2"
+    if magic == b"ni" + version:
+        raise InputError(
+            f"{source.name!r} is the header of a pair of files (.hdr and .img). Save the image as one, for example "
+            "with nibabel: nibabel.save(nibabel.load('image.hdr'), 'image.nii.gz')."
+        )
+    if magic != b"n+" + version:
+        raise unreadable(source, "NIfTI", ValueError(f"its magic is {magic!r} instead of {b'n+' + version!r}"))
 
 
 def _geometry(source: Path, fields: Any, size: tuple[int, int, int]) -> tuple[Geometry, list[str]]:
@@ -223,7 +177,7 @@ def _affine(
     # ITK takes the sform only when it is in scanner coordinates or alone. A sheared one is refused all the same when
     # it claims to place these voxels (codes 1 and 2); as a map to a template (3 to 5) it is of no concern here.
     if sform is not None and sform_code in (1, 2):
-        _check_form(source, "sform", sform, size)
+        check_form(source, "sform", sform, size)
     ignored: NDArray[np.float64] | None
     if qform is not None and (sform is None or sform_code != 1):
         used, chosen, other, ignored = "qform", qform, "sform", sform
@@ -232,7 +186,7 @@ def _affine(
     else:
         told = f"{source.name!r} does not say how it lies in the patient (sform and qform codes are 0); its axes were "
         return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0]), [f"{told}taken as left, posterior, superior."]
-    _check_form(source, used, chosen, size)
+    check_form(source, used, chosen, size)
     warnings = []
     if ignored is not None and np.abs(chosen - ignored).max() > _FORMS_AGREE:
         warnings.append(
@@ -249,7 +203,8 @@ def _affine(
 
 
 def _sform(fields: Any) -> NDArray[np.float64]:
-    rows = [np.asarray(fields[name], dtype=float) for name in ("srow_x", "srow_y", "srow_z")]
+    with np.errstate(invalid="ignore"):
+        rows = [np.asarray(fields[name], dtype=float) for name in ("srow_x", "srow_y", "srow_z")]
     return np.vstack([*rows, [0.0, 0.0, 0.0, 1.0]])
 
 
@@ -276,14 +231,6 @@ def _qform(source: Path, fields: Any, pixdim: list[float]) -> NDArray[np.float64
     affine[:3, :3] = rotation * [pixdim[0], pixdim[1], pixdim[2] * handed]
     affine[:3, 3] = offset
     return affine
-
-
-def _check_form(source: Path, name: str, affine: NDArray[np.float64], size: tuple[int, int, int]) -> None:
-    """Raise the InputError of Geometry, with the file and the form named, for a matrix that is no regular grid."""
-    try:
-        Geometry.from_affine(affine, size, "RAS")
-    except InputError as error:
-        raise InputError(f"The {name} of {source.name!r} cannot be used. {error}") from error
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64], size: tuple[int, int, int]) -> float:

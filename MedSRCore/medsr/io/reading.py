@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from medsr.errors import InvalidValueError
 from medsr.geometry import Geometry
-from medsr.io.dicom import dicom_geometry, read_dicom
+from medsr.io.dicom.reading import dicom_geometry, read_dicom
 from medsr.io.formats import StrPath, existing_input, reader_of
-from medsr.io.itk import itk_geometry, read_itk
-from medsr.io.nifti import mgh_geometry, nifti_geometry, read_mgh, read_nifti
+from medsr.io.itk import picture_geometry, read_picture
+from medsr.io.metaimage import metaimage_geometry, read_metaimage
+from medsr.io.mgh import mgh_geometry, read_mgh
+from medsr.io.nifti import nifti_geometry, read_nifti
+from medsr.io.nrrd import nrrd_geometry, read_nrrd
 from medsr.volume import Volume
 
-_READERS = {"nifti": read_nifti, "mgh": read_mgh, "itk": read_itk}
-_GEOMETRIES = {"nifti": nifti_geometry, "mgh": mgh_geometry, "itk": itk_geometry}
+_READERS = {
+    "nifti": read_nifti,
+    "mgh": read_mgh,
+    "nrrd": read_nrrd,
+    "metaimage": read_metaimage,
+    "picture": read_picture,
+}
+_GEOMETRIES = {
+    "nifti": nifti_geometry,
+    "mgh": mgh_geometry,
+    "nrrd": nrrd_geometry,
+    "metaimage": metaimage_geometry,
+    "picture": picture_geometry,
+}
+
+_SMALLEST_MM, _LARGEST_MM = 1e-4, 100.0
+_FARTHEST_MM = 1e4
 
 
 def read_volume(path: StrPath, *, series: str | None = None) -> Volume:
@@ -38,7 +56,9 @@ def read_volume(path: StrPath, *, series: str | None = None) -> Volume:
     source = existing_input(path)
     kind = reader_of(source)
     _check_series(kind, series)
-    return read_dicom(source, series) if kind == "dicom" else _READERS[kind](source)
+    volume = read_dicom(source, series) if kind == "dicom" else _READERS[kind](source)
+    files = volume.files if kind == "dicom" else tuple(dict.fromkeys((source, *volume.files)))
+    return volume.replace(files=files, warnings=(*volume.warnings, *_doubts(volume.geometry)))
 
 
 def read_geometry(path: StrPath, *, series: str | None = None) -> Geometry:
@@ -51,6 +71,20 @@ def read_geometry(path: StrPath, *, series: str | None = None) -> Geometry:
     kind = reader_of(source)
     _check_series(kind, series)
     return dicom_geometry(source, series) if kind == "dicom" else _GEOMETRIES[kind](source)
+
+
+def _doubts(grid: Geometry) -> list[str]:
+    """What to tell of numbers that are possible, and hardly ever meant."""
+    told = []
+    if not all(_SMALLEST_MM <= spacing <= _LARGEST_MM for spacing in grid.spacing_xyz_mm):
+        text = " x ".join(f"{spacing:.4g}" for spacing in grid.spacing_xyz_mm)
+        told.append(
+            f"The header says that voxels have {text} mm, which is hardly so. Check it before you measure in mm."
+        )
+    if max(map(abs, grid.origin_mm)) > _FARTHEST_MM:
+        text = ", ".join(f"{value:.4g}" for value in grid.origin_mm)
+        told.append(f"The header puts the first voxel at {text} mm, metres away from any scanner. Check where it lies.")
+    return told
 
 
 def _check_series(kind: str, series: str | None) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from medsr.facts import Fact
 from medsr.io.acquisition_facts import Stated, facts_of
-from medsr.io.dicom_acquisition import DEEP_RESOLVE, air_recon, is_reformatted
-from medsr.io.dicom_elements import clean, words_of
+from medsr.io.dicom.acquisition import DEEP_RESOLVE, air_recon, is_reformatted
+from medsr.io.dicom.elements import clean, words_of
 from medsr.io.formats import suffix_of
 from medsr.io.sidecar_axes import Clues, scan_axes
 from medsr.volume import Volume
@@ -60,6 +60,7 @@ def with_sidecar(volume: Volume, source: Path, *, oriented: bool, encoded: Mappi
         modality=volume.modality or stated.modality,
         facts=volume.facts + own + facts,
         warnings=(*volume.warnings, *warnings),
+        files=(*volume.files, path),
     )
 
 

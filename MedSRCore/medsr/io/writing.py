@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +9,10 @@ import SimpleITK as sitk
 
 from medsr.errors import InvalidValueError, OutputError
 from medsr.io import provenance
-from medsr.io.formats import PLANAR_ONLY, WRITABLE, StrPath, native, nearest, one_line, suffix_of
+from medsr.io.formats import PLANAR_ONLY, StrPath, native, one_line, suffix_of
 from medsr.io.itk import quiet
 from medsr.io.nifti_writing import write_mgh, write_nifti
+from medsr.io.outputs import check_output, files_of
 from medsr.io.staging import Staging
 from medsr.volume import Volume
 
@@ -24,56 +23,6 @@ _PICTURE_TYPES = {
     ".tif": ("uint8", "int8", "uint16", "int16", "float32"),
     ".tiff": ("uint8", "int8", "uint16", "int16", "float32"),
 }
-_DETACHED = (".nhdr", ".mhd")
-
-
-def check_output(path: StrPath, overwrite: bool = False, *, needed_bytes: int = 0) -> Path:
-    """Find out before hours of work whether `path` can be written.
-
-    Args:
-        path: the file to write; its extension is the format.
-        overwrite: an existing file may be replaced.
-        needed_bytes: about how much disk space the file takes; 0 when unknown.
-
-    Returns:
-        `path` as a Path.
-
-    Raises:
-        InvalidValueError: an extension that cannot be written.
-        OutputError: a file that exists, a folder that is missing or may not be written to, too little space.
-    """
-    target = Path(path)
-    if "\0" in str(target) or not target.name:
-        raise InvalidValueError(f"{str(target)!r} is no file name.")
-    suffix = suffix_of(target)
-    if target.is_dir() or suffix in (".dcm", ".ima", ""):
-        raise InvalidValueError(
-            f"{str(target)!r} is a folder, DICOM or has no extension. MedSR does not write DICOM; give a file name "
-            f"that ends in one of {', '.join(WRITABLE)}."
-        )
-    if suffix not in WRITABLE:
-        raise InvalidValueError(
-            f"{suffix!r} files cannot be written.{nearest(suffix, WRITABLE)} Accepted: {', '.join(WRITABLE)}."
-        )
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputError(f"The folder {str(folder)!r} does not exist. Create it first, or write elsewhere.")
-    for file in files_of(target):
-        if file.exists() and not file.is_file():
-            raise OutputError(f"{str(file)!r} exists and is no regular file. Write elsewhere.")
-        if file.exists() and not overwrite:
-            raise OutputError(f"{str(file)!r} exists already. Pass --overwrite to replace it, or write elsewhere.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"The folder {str(folder)!r} may not be written to. Write elsewhere, or change its permissions."
-        )
-    free = shutil.disk_usage(folder).free
-    if needed_bytes > free:
-        raise OutputError(
-            f"The disk of {str(folder)!r} has {free / 1e9:.2f} GB left, the output needs {needed_bytes / 1e9:.2f} GB. "
-            "Free some space or write elsewhere."
-        )
-    return target
 
 
 def write_volume(volume: Volume, path: StrPath, *, overwrite: bool = False) -> Path:
@@ -118,11 +67,6 @@ def stage_volume(volume: Volume, path: StrPath, staging: Staging) -> Path:
             f"{str(target)!r} could not be written ({one_line(error)}). Nothing was left behind."
         ) from error
     return target
-
-
-def files_of(target: Path) -> list[Path]:
-    """The files that a format consists of, the named one last."""
-    return [target.with_suffix(".raw"), target] if suffix_of(target) in _DETACHED else [target]
 
 
 def _check_fits(volume: Volume, target: Path) -> None:
