@@ -33,9 +33,15 @@ WORDS: Mapping[str, str] = {
     "known.slicer": "from Slicer",
     "known.modality": "assumed, nothing tells",
     "known.voxels": "read from the voxels, {percent:.0f} % sure",
-    "known.air": "guessed: the lowest intensity, {lowest:g}, is air in Hounsfield units",
+    "known.air": "guessed: the lowest intensity, {lowest:g}, is air or padding in Hounsfield units",
     "known.intensities": "guessed: intensities start at {lowest:g}",
+    "known.constant": "one intensity far below air fills it",
+    "known.negative": "the only negative intensity fills it",
+    "padding": "Padding: {percent:.3g} % of the voxels show nothing and hold {value:g} ({known}); they are left out "
+    "and kept as they are.",
     "noise": "Noise: {percent:.1f} % of the brightest signal, read from {place}.",
+    "intensities": "Intensities reach from {low:.10g} to {high:.10g}: worked on relative to {offset:.10g} in units of "
+    "{unit:.3g}, since 32 bits do not resolve them.",
     # -- how it was acquired
     "acquisition": "Acquisition along {axis}: {profile} ({known}).",
     "profile.gaussian": "Gaussian profile, {width:.3g} mm wide",
@@ -46,6 +52,8 @@ WORDS: Mapping[str, str] = {
     "mm; {taken:.3g} mm is used.",
     "acquisition.interpolated": "Along {axis} the scanner resolved {resolution:.2g} mm and interpolated to voxels of "
     "{spacing:.2g} mm. Smaller voxels add little there.",
+    "acquisition.fitted": "Along {axis} the result explains the measured data best by another profile than was taken: "
+    "{profile}. It was made to agree with them by that one.",
     "facts.disagree": "The sources disagree on the {name}: {value} ({source}), {believed} ({believed_source}). The "
     "{believed_source} is believed.",
     "facts.disagree_along": "The sources disagree on the {name} along {axis}: {value} ({source}), {believed} "
@@ -75,6 +83,20 @@ WORDS: Mapping[str, str] = {
     "fixed.across": "Deconvolution enlarges by {factor:.3g} across the slices ({axis}).",
     "fixed.resampled": "The result of {model} is brought to the target grid.",
     "fixed.short": "{model} enlarges by {scale} at most; {factor:.3g} is asked. What goes beyond is interpolated.",
+    # -- what was done to the intensities of the result
+    "bounded": "Bounded: {percent:.3g} % of the voxels lay below {lowest:.6g}, by up to {worst:.3g}, and were raised "
+    "to it: {reason}.",
+    "bound.air": "nothing is less dense than air",
+    "bound.magnitude": "magnitudes are not negative",
+    "bound.input": "the input holds nothing darker",
+    "voxels.same": "Bounded: {percent:.3g} % of the voxels went beyond {low:g} to {high:g}, which is what {dtype} "
+    "holds, by up to {worst:.3g}, and were set to its end.",
+    "voxels.clipped": "{count} voxels ({percent:.3g} %) do not fit into {dtype}, which holds {low:g} to {high:g}, and "
+    "were cut off, by up to {worst:.4g}. Choose {instead} to keep them.",
+    "voxels.coarse": "{dtype} holds whole numbers, and the intensities span only {span:.3g}: most of the detail was "
+    "rounded away. Choose float32 to keep it.",
+    "voxels.rounded": "{dtype} resolves steps of {step:.3g} at these intensities, which span {span:.4g}. Choose "
+    "float64 to keep more.",
     # -- of the source, in words of who read it
     "source": "{text}",
 }

@@ -13,6 +13,7 @@ from medsr.errors import InvalidValueError, unknown_name
 
 MIN_FACTOR, MAX_FACTOR = 1.0, 8.0
 DTYPES = ("same", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
+EFFORTS = ("fast", "standard", "thorough")
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -60,11 +61,17 @@ class UpscaleOptions:
         "how the axes were sampled: auto, gaussian, box or kspace (Fourier-encoded: 3D MR and the plane of 2D MR), for "
         "all axes or as x,y,z; a width in mm may follow: kspace,kspace,gaussian:3.2",
     )
+    effort: str = _option(
+        "standard",
+        "fast (the volumetric network alone), standard (slices too, where they were measured complete) or thorough "
+        "(slices too, even where every axis is enlarged)",
+        choices=EFFORTS,
+    )
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     memory: str | None = _option(None, "memory the job may use, e.g. 6GB; default: what is free")
     dtype: str = _option("same", "voxel type of the output; same rounds to the input's type", choices=DTYPES)
     consistency: bool = _option(True, "make the result agree with the measured data")
-    not_labels: bool = _option(False, "accept an image of few whole numbers as intensities")
+    not_labels: bool = _option(False, "accept an image that looks like a segmentation")
 
     def __post_init__(self) -> None:
         for name in ("scale", "spacing"):
@@ -128,7 +135,7 @@ def _triple(name: str, value: float | Sequence[float]) -> tuple[float, float, fl
     """One number for all axes, or three, as a tuple; anything else is an error."""
     try:
         numbers = [float(v) for v in (value if isinstance(value, Sequence) and not isinstance(value, str) else [value])]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidValueError(f"--{name} takes one number or three (x,y,z), got {value!r}.") from None
     if len(numbers) == 1:
         numbers *= 3
@@ -192,6 +199,8 @@ def parse_bytes(text: str) -> int:
         if not match:
             raise ValueError
         amount = float(match[1]) * _UNITS[match[2].lower()]
+        if not math.isfinite(amount):
+            raise ValueError
     except (ValueError, KeyError):
         raise InvalidValueError(f"A memory size looks like 6GB or 500MB, got {text!r}.") from None
     if amount < 1e6:

@@ -289,7 +289,7 @@ def test_one_voxel_axis_works_in_closed_form():
 
 
 def test_enormous_targets_say_what_they_need():
-    with pytest.raises(InvalidValueError, match=r"needs about [0-9.]+ GB"):
+    with pytest.raises(InvalidValueError, match=r"needs about [0-9.]+ [GM]B, 100 MB may be used"):
         medsr.super_resolve(textured(), scale=8, model="linear", memory="100MB")
 
 

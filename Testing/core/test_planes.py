@@ -61,6 +61,21 @@ def test_a_model_may_want_slices_where_none_was_measured_complete():
     assert [job.plane_axis for job in planned(SCALES["z"], volume, model="ct-3d").planes] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("effort", "scale", "count"),
+    [("fast", "z", 0), ("fast", "all", 0), ("standard", "all", 0), ("thorough", "all", 3), ("thorough", "z", 2)],
+)
+def test_how_much_work_is_done_is_a_choice(effort, scale, count):
+    plan = planned(SCALES[scale], effort=effort)
+    assert len(plan.planes) == count
+    assert plan.estimate()["seconds"] >= planned(SCALES[scale], effort="fast").estimate()["seconds"]
+
+
+def test_fast_means_the_volume_alone_in_ct_too():
+    volume = thick().replace(modality="CT")
+    assert planned(SCALES["all"], volume, model="ct-3d", effort="fast").planes == ()
+
+
 def test_slices_are_left_out_beyond_what_their_network_learned():
     volume = thick().replace(modality="CT")
     assert [job.plane_axis for job in planned((6, 6, 1), volume, model="ct-3d").planes] == []

@@ -9,16 +9,18 @@ too: where its level is known, the result is compared with what would be measure
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from medsr.inference.bounds import Bound, Bounded
 from medsr.physics.sampling import Acquisition, apply_along
 from medsr.planning.noise import expected_magnitude
 
 Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 SMOOTHNESS = 1e-4
 """Tikhonov weight of the step back: small, so that two steps leave next to nothing."""
@@ -42,6 +44,8 @@ class Consistency:
         bias: mean of ``A x - y`` in intensity units.
         noise: estimated noise of the input, as a fraction of its 99th percentile.
         strength: share of the difference that was removed: 1 for clean input; 0 for noisy, but for its smooth part.
+        acquisition: by which the result was degraded.
+        bounded: how much lay below what is possible, at most at once.
     """
 
     difference: Array
@@ -50,6 +54,8 @@ class Consistency:
     bias: float
     noise: float
     strength: float
+    acquisition: Acquisition
+    bounded: Bounded = field(default_factory=Bounded)
 
 
 def residual_of(fine: Array, coarse: Array, acquisition: Acquisition) -> Array:
@@ -57,12 +63,14 @@ def residual_of(fine: Array, coarse: Array, acquisition: Acquisition) -> Array:
     return np.asarray(coarse - acquisition.forward(fine), dtype=np.float32)
 
 
-def estimate_noise(residual: Array, coarse: Array) -> float:
+def estimate_noise(residual: Array, coarse: Array, padding: Mask | None = None) -> float:
     """Noise of the input as a fraction of its 99th percentile.
 
     A network's own errors sit at edges and have heavy tails; noise is everywhere. The median over the foreground
     tells them apart (median absolute deviation, Rousseeuw and Croux 1993).
     """
+    if padding is not None:
+        residual, coarse = residual[~padding], coarse[~padding]
     level = float(np.percentile(coarse, 99)) - float(coarse.min())
     foreground = coarse > coarse.min() + 0.1 * level
     if level <= 0 or not foreground.any():
@@ -77,7 +85,14 @@ def strength_for(noise: float, limits: tuple[float, float]) -> float:
 
 
 def make_consistent(
-    fine: Array, coarse: Array, acquisition: Acquisition, *, noise: float | None = None, apply: bool = True
+    fine: Array,
+    coarse: Array,
+    acquisition: Acquisition,
+    *,
+    noise: float | None = None,
+    apply: bool = True,
+    bound: Bound | None = None,
+    padding: Mask | None = None,
 ) -> Consistency:
     """Move `fine` (in place) to where it agrees with `coarse`, as far as the noise allows.
 
@@ -88,12 +103,15 @@ def make_consistent(
         noise: level of Rician noise that is known (`noise_level`); None estimates one from what the result leaves
             unexplained.
         apply: False only measures.
+        bound: the darkest that the result may be; it is held to it before and after each step.
+        padding: voxels of `coarse` that were not measured and do not count.
     """
-    scale = max(float(np.linalg.norm(coarse.ravel())), 1e-12)
+    scale = max(_size(coarse, padding), 1e-12)
+    held = bound.hold(fine) if bound else Bounded()
     residual = residual_of(fine, coarse, acquisition)
-    before = float(np.linalg.norm(residual.ravel())) / scale
+    before = _size(residual, padding) / scale
     limits = _KNOWN_NOISE if noise is not None else _GUESSED_NOISE
-    level = estimate_noise(residual, coarse) if noise is None else noise
+    level = estimate_noise(residual, coarse, padding) if noise is None else noise
     strength = strength_for(level, limits) if apply else 0.0
     # Clean data are met in a second step. With noise, one step puts back the smooth part, which holds next to none.
     for _ in range(0 if not apply else _STEPS if strength == 1.0 else 1):
@@ -102,10 +120,18 @@ def make_consistent(
             slow = residual if noise is None else _beyond_noise(residual, coarse, noise)
             part = strength * residual + (1 - strength) * _smooth(slow)
         _add_back(fine, part.astype(np.float32, copy=False), acquisition)
+        if bound:
+            held = max(held, bound.hold(fine), key=lambda each: each.count)
         residual = residual_of(fine, coarse, acquisition)
-    after = float(np.linalg.norm(residual.ravel())) / scale
+    after = _size(residual, padding) / scale
     difference = np.negative(residual, out=residual)
-    return Consistency(difference, before, after, float(difference.mean(dtype=np.float64)), level, strength)
+    bias = float(np.mean(difference, dtype=np.float64, where=True if padding is None else ~padding))
+    return Consistency(difference, before, after, bias, level, strength, acquisition, held)
+
+
+def _size(image: Array, padding: Mask | None) -> float:
+    """Norm of an image, of what was measured."""
+    return float(np.linalg.norm(image.ravel() if padding is None else image[~padding]))
 
 
 def _beyond_noise(residual: Array, coarse: Array, noise: float) -> Array:

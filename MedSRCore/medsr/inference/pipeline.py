@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,16 +15,21 @@ from numpy.typing import NDArray
 
 import medsr
 from medsr.catalog import PERCEPTUAL, CatalogEntry
-from medsr.errors import InputError, InvalidValueError
+from medsr.errors import InputError, InvalidValueError, ModelError
 from medsr.facts import Facts
 from medsr.geometry import Geometry
+from medsr.inference.bounds import Bound
 from medsr.inference.consistency import Consistency, make_consistent
 from medsr.inference.null_space import SeenEnergy, seen_energy, undetermined_part
-from medsr.inference.planner import make_plan
+from medsr.inference.planner import make_plan, working_array
+from medsr.inference.profile_fit import fit_notices, fitted_acquisition
+from medsr.inference.voxel_types import as_dtype, check_dtype, give_back
 from medsr.jobs import Progress
+from medsr.jsontext import finite
 from medsr.methods.interpolate import interpolate
 from medsr.methods.method import Enlarger
 from medsr.methods.plan import Plan, check_memory
+from medsr.normalisation import Units
 from medsr.options import UpscaleOptions, parse_bytes
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import AxisSampling, apply_along
@@ -87,6 +93,7 @@ def super_resolve(
         raise InputError("The grid of the reference image was not given.")
     if maps and volume.channels > 1:
         raise InvalidValueError(f"Maps are made of grey images; this one has {volume.channels} channels.")
+    check_dtype(volume.array, options.dtype)
     plan = make_plan(volume, options, reference, runnable=True)
     for warning in plan.warnings:
         progress.warn(warning)
@@ -94,15 +101,32 @@ def super_resolve(
     if limit is not None:
         check_memory(plan, limit)
 
-    coarse = volume.array.astype(np.float32, copy=False)
+    coarse = working_array(volume, plan.padding, plan.units)
+    bound = Bound.of(coarse, plan)
     enlarge = plan.method.enlarger(plan, options.device, limit, coarse)
-    work, checks = _each_channel(coarse, plan, enlarge, options, progress)
+    work, checks = _each_channel(coarse, plan, enlarge, bound, options, progress)
     extra = _make_maps(work, coarse, checks[0][0], plan, volume, maps)
     progress.stage("Finishing")
     output = _to_output_grid(work, plan.target, float(coarse.min()))
-    del work
+    del work, coarse
+    if bound and plan.target.needs_resampling:
+        replace(bound, padding=None).hold(output)
+    voxels, rounded, clipped = as_dtype(plan.units.invert(output), volume.array.dtype, options.dtype)
+    del output
+    held = max((check.bounded for check, _ in checks), key=lambda each: each.count)
+    fitted = fit_notices(plan.acquisition, checks[0][0].acquisition, plan.target.source.spacing_xyz_mm)
+    bounded = bound.notice(held, plan.target.work.voxels, plan.units) if bound else None
+    for warning in clipped:
+        progress.warn(warning)
+    plan = replace(
+        plan,
+        decisions=(*plan.decisions, *fitted, *filter(None, [bounded]), *rounded),
+        warnings=(*plan.warnings, *clipped),
+    )
+    if plan.padding is not None:
+        give_back(voxels, plan.target.output, plan.padding, volume)
     result = volume.replace(
-        array=_to_dtype(output, volume.array.dtype, options.dtype),
+        array=voxels,
         geometry=plan.target.output,
         facts=Facts(),
         warnings=(),
@@ -121,7 +145,7 @@ def super_resolve(
         "notice": "Not a medical device. Not for clinical decisions.",
     }
     progress.at(1.0)
-    return Result(result, report, extra)
+    return Result(result, finite(report), extra)
 
 
 def provenance_text(entry: CatalogEntry) -> str:
@@ -131,7 +155,7 @@ def provenance_text(entry: CatalogEntry) -> str:
 
 
 def _each_channel(
-    coarse: Array, plan: Plan, enlarge: Enlarger, options: UpscaleOptions, progress: Progress
+    coarse: Array, plan: Plan, enlarge: Enlarger, bound: Bound | None, options: UpscaleOptions, progress: Progress
 ) -> tuple[Array, list[tuple[Consistency, SeenEnergy]]]:
     """Enlarge, every colour alone or all together, and compare; ``(z, y, x)`` or ``(z, y, x, c)``."""
     parts = [coarse] if plan.together else _colours(coarse)
@@ -142,7 +166,7 @@ def _each_channel(
         fine = enlarge(np.ascontiguousarray(part), progress.section(start, start + 0.9 * share))
         progress.stage("Comparing with the measured data")
         for result, measured in zip(_colours(fine), _colours(part), strict=True):
-            checks.append(_compare(result, measured, plan, apply=options.consistency))
+            checks.append(_compare(result, measured, plan, bound, apply=options.consistency))
         results.append(fine)
         progress.at(start + share)
     return (results[0] if len(results) == 1 else np.stack(results, axis=-1)), checks
@@ -153,14 +177,29 @@ def _colours(image: Array) -> list[Array]:
     return [image] if image.ndim == 3 else [image[..., colour] for colour in range(image.shape[3])]
 
 
-def _compare(fine: Array, coarse: Array, plan: Plan, *, apply: bool) -> tuple[Consistency, SeenEnergy]:
+def _compare(
+    fine: Array, coarse: Array, plan: Plan, bound: Bound | None, *, apply: bool
+) -> tuple[Consistency, SeenEnergy]:
     """How one enlarged channel agrees with what was measured; a network's result is moved towards it where allowed."""
-    if apply and plan.entry.needs_torch:
-        # Nothing is darker than the darkest measurement, but for ringing.
-        np.maximum(fine, coarse.min(), out=fine)
     apply = apply and plan.method.corrects(plan)
-    agreement = make_consistent(fine, coarse, plan.acquisition, noise=plan.noise, apply=apply)
-    return agreement, seen_energy(fine, agreement.difference + coarse, plan.acquisition)
+    # Only the networks of MR learned with misstated profiles, and so can tell.
+    fits = apply and plan.modality == "MR"
+    acquisition = fitted_acquisition(fine, coarse, plan.acquisition) if fits else plan.acquisition
+    agreement = make_consistent(
+        fine,
+        coarse,
+        acquisition,
+        noise=plan.noise,
+        apply=apply,
+        bound=bound,
+        padding=None if plan.padding is None else plan.padding.mask,
+    )
+    if not math.isfinite(agreement.residual):
+        raise ModelError(
+            f"{plan.entry.name} gave numbers that are not finite. Nothing was written. Rescale the intensities of the "
+            "image, or choose another model."
+        )
+    return agreement, seen_energy(fine, agreement.difference + coarse, acquisition)
 
 
 def _to_output_grid(work: Array, target: Target, outside: float) -> Array:
@@ -187,28 +226,22 @@ def _make_maps(
     work: Array, coarse: Array, agreement: Consistency, plan: Plan, volume: Volume, names: tuple[str, ...]
 ) -> dict[str, Volume]:
     maps: dict[str, Volume] = {}
+    differences = Units(0.0, plan.units.unit)
     if work.ndim == 4 or not names:
         return maps
     if "difference" in names:
         plain = interpolate(coarse, plan.target.source, plan.target.work, "linear")
         change = _to_output_grid(work - plain, plan.target, 0.0)
+        if plan.padding is not None:
+            plan.padding.give_back(change, plan.target.source, plan.target.output)
+        change = differences.invert(change)
         maps["difference"] = volume.replace(array=change, geometry=plan.target.output, warnings=())
     if "residual" in names:
-        maps["residual"] = volume.replace(array=agreement.difference, warnings=())
+        residual = agreement.difference
+        if plan.padding is not None:
+            residual[plan.padding.mask] = 0
+        maps["residual"] = volume.replace(array=differences.invert(residual), warnings=())
     return maps
-
-
-def _to_dtype(array: Array, original: np.dtype[Any], asked: str) -> NDArray[np.generic]:
-    """Round and clip to the voxel type that was asked for; "same" is the input's."""
-    dtype = original if asked == "same" else np.dtype(asked)
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        # float32 cannot hold the limits of 32-bit integers exactly.
-        wide = array.astype(np.float64) if dtype.itemsize > 2 else array
-        return np.clip(np.rint(wide), limits.min, limits.max).astype(dtype)
-    if dtype.kind == "b":
-        return array
-    return array.astype(dtype, copy=False)
 
 
 def _worst(agreement: list[Consistency], plan: Plan) -> dict[str, Any]:
@@ -221,6 +254,7 @@ def _worst(agreement: list[Consistency], plan: Plan) -> dict[str, Any]:
     measured = " It was measured, not corrected." if learned else ""
     return {
         **{name: float(f"{getattr(worst, name):.6g}") for name in _AGREEMENT},
+        "bias": float(f"{worst.bias * plan.units.unit:.6g}"),
         "residual_percent": round(percent, 4),
         "meaning": f"Degraded again{learned}, the result differs from the measured data by {percent:.2g} % of the "
         f"signal.{measured}",

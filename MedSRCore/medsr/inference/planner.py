@@ -1,24 +1,29 @@
 """Deciding what to do before doing it: grids, acquisition, model, and what it will cost.
 
-Needs no torch, and looks at the voxels only where nobody has stated what they show, so that a panel can show size,
-memory and time before the click.
+Needs no torch, and looks at the voxels only for padding and where nobody has stated what they show, so that a panel can
+show size, memory and time before the click.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medsr.catalog import find_model
-from medsr.errors import ModelError
+from medsr.errors import InputError, ModelError
 from medsr.facts import AXES
 from medsr.geometry import Geometry
 from medsr.methods.method import MIN_SLICES_3D, Situation, place
 from medsr.methods.plan import Plan
 from medsr.methods.table import automatic, method_of
+from medsr.normalisation import Units
 from medsr.notices import Notice, disagreements, notice
 from medsr.options import MAX_FACTOR, UpscaleOptions
 from medsr.planning.evidence import find_profiles, known_facts
 from medsr.planning.noise import noise_level
+from medsr.planning.padding import Padding, find_padding
 from medsr.planning.sampling import decide_acquisition
 from medsr.planning.target import Target
 from medsr.volume import Volume
@@ -45,15 +50,31 @@ def make_plan(
     placed = method_of(named).place(volume, options, named, reference) if named else place(volume, options, reference)
     target = placed.target
     modality, known = decide_modality(volume, options.modality)
-    evidence = find_profiles(volume, options, modality)
+    padding = find_padding(volume, modality)
+    units = Units.of(volume.array if padding is None else volume.array[~padding.mask], modality)
+    # Of CT the voxels are not looked at.
+    as_is = modality == "CT" or (padding is None and units.are_plain)
+    seen = volume if as_is else volume.replace(array=working_array(volume, padding, units))
+    evidence = find_profiles(seen, options, modality)
     acquisition, sampled, doubts = decide_acquisition(volume, evidence, target, placed.undoes)
     decisions = [notice("target", what=target.reason), notice("modality", modality=modality, known=known), *sampled]
+    if padding is not None:
+        decisions.append(padding.notice())
+    if not units.are_plain:
+        low, high = float(volume.array.min()), float(volume.array.max())
+        decisions.append(notice("intensities", low=low, high=high, offset=units.offset, unit=units.unit))
     told = [notice("source", text=text) for text in volume.warnings]
     warnings = [*told, *disagreements(known_facts(volume, options)), *doubts, *_capped(volume, options, target)]
     noise = None
-    if modality == "MR" and volume.array.ndim == 3 and not volume.planar and (found := noise_level(volume.array)):
-        noise = found[0]
-        decisions.append(notice("noise", percent=100 * noise, place=found[1]))
+    if modality == "MR" and volume.array.ndim == 3 and not volume.planar:
+        known_noise = volume.facts.number("noise")
+        if known_noise is not None:
+            found = (known_noise, "the source") if known_noise > 0 else None
+        else:
+            found = noise_level(seen.array, None if padding is None else padding.mask)
+        if found is not None:
+            noise = found[0]
+            decisions.append(notice("noise", percent=100 * noise, place=found[1]))
     thin = min(volume.geometry.size_xyz) < MIN_SLICES_3D
     situation = Situation(
         modality, target.factors_xyz, placed.plane_axis, noise, options.mode, thin, runnable=runnable
@@ -82,21 +103,46 @@ def make_plan(
         noise,
         volume.channels,
         placed.scale,
+        padding,
+        units,
+        options.effort,
     )
     return _with_planes(plan)
 
 
+def working_array(volume: Volume, padding: Padding | None, units: Units) -> NDArray[np.float32]:
+    """The voxels as all work is done on them: padding filled, in units that float32 holds. May be those of `volume`."""
+    array = volume.array if padding is None else padding.filled(volume.array, volume.geometry.spacing_xyz_mm)
+    return units.apply(array)
+
+
 def decide_modality(volume: Volume, asked: str) -> tuple[str, Notice]:
-    """The modality and how it is known: option, header, or the range of the intensities."""
+    """The modality and how it is known: option, header, or the range of the intensities.
+
+    Raises:
+        InputError: the source states another modality, and nobody asked for it to be taken as MR or CT.
+    """
     if asked != "auto":
         return asked, notice("known.option")
     if volume.modality in ("MR", "CT"):
         fact = volume.facts.get("modality")
         return volume.modality, notice(f"known.{fact.source.lower()}" if fact else "known.header")
+    if other := _other_modality(volume):
+        raise InputError(
+            f"The header says that this is an image of modality {other}. MR and CT are accepted: what MedSR assumes of "
+            "acquisition and noise, and what its networks learned, holds for these only. To take it as one of them all "
+            "the same, pass --modality MR or --modality CT."
+        )
     low = float(volume.array.min())
     if low <= _CT_AIR_HU:
         return "CT", notice("known.air", lowest=low)
     return "MR", notice("known.intensities", lowest=low)
+
+
+def _other_modality(volume: Volume) -> str:
+    """What the source says the image is, where that is neither MR nor CT; else nothing."""
+    stated = str(volume.facts.value("modality") or "")
+    return "" if stated in ("MR", "CT") else stated
 
 
 def _capped(volume: Volume, options: UpscaleOptions, target: Target) -> list[Notice]:

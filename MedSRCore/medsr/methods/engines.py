@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError, ModelError, ResourceError
 from medsr.models.enlarger import Enlarger
+from medsr.models.footprint import footprint
 from medsr.models.registry import build_network
 from medsr.models.specialised_refiner import SpecialisedRefiner
+from medsr.models.state import no_more_layers_than, read_state
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +48,26 @@ def load_network(entry: CatalogEntry) -> torch.nn.Module:
     architecture, dims = entry.network["architecture"], int(entry.network["spatial_dims"])
     options = entry.network.get("options", {})
     try:
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_state(path)
         promised = sum(value.numel() for value in state.values())
-        with torch.device("meta"):
-            wanted = sum(value.numel() for value in build_network(architecture, dims, options).state_dict().values())
-        # Asked before the memory is taken: the options may promise more than the file holds.
-        if wanted != promised:
-            raise ValueError(f"it has {wanted} weights, the file {promised}")
+        # Without numbers, so that it takes no memory: the options may promise more than the file holds.
+        with torch.device("meta"), no_more_layers_than(len(state)):
+            outline = build_network(architecture, dims, options)
+            wanted = sum(value.numel() for value in outline.state_dict().values())
+            if wanted != promised:
+                raise ValueError(f"it has {wanted} weights, the file {promised}")
+            # Tiles are as large as these let them be.
+            values = footprint(outline).values if isinstance(outline, Enlarger) and entry.scales else 0.0
+        if values > 1.01 * entry.network.get("values", 0):
+            raise ValueError(f"it holds {values:g} numbers per voxel, its description says less")
         network = build_network(architecture, dims, options)
         network.load_state_dict({key: value.float() for key, value in state.items()})
-    except (RuntimeError, ValueError, AttributeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise ModelError(f"The weights of {entry.name} do not fit its network: {error}.") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Whatever the options of a foreign bundle make a constructor raise, the bundle is what to look at.
+        said = " ".join(str(error).split())[:300].rstrip(".")
+        raise ModelError(f"The weights of {entry.name} do not fit its network: {said}. {entry.advice}") from error
     _check_description(entry, network)
     return network.eval()
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError
 from medsr.geometry import Geometry
+from medsr.normalisation import Units
 from medsr.notices import Notice
 from medsr.physics.sampling import Acquisition
 from medsr.planning.evidence import AxisEvidence
+from medsr.planning.padding import Padding
 from medsr.planning.target import Target
+from medsr.resources import size_text
 
 if TYPE_CHECKING:
     from medsr.methods.method import Method
@@ -36,6 +39,9 @@ class Plan:
         noise: noise level of the input as a fraction of its 99th percentile, None where it cannot be told.
         channels: colours.
         scale: factor of a network of a fixed scale; None for the others.
+        padding: voxels of the input that show nothing, or None.
+        units: of the intensities of the work.
+        effort: "fast", "standard" or "thorough"; see `UpscaleOptions`.
     """
 
     target: Target
@@ -51,6 +57,9 @@ class Plan:
     noise: float | None = None
     channels: int = 1
     scale: int | None = None
+    padding: Padding | None = field(default=None, compare=False, repr=False)
+    units: Units = field(default_factory=Units)
+    effort: str = "standard"
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -99,8 +108,8 @@ def check_memory(plan: Plan, limit: int) -> None:
     needed = plan.estimate()["memory_bytes"]
     if needed > limit:
         raise InvalidValueError(
-            f"The target of {plan.target.output.describe()} needs about {needed / 1e9:.1f} GB, {limit / 1e9:.1f} GB "
-            "may be used. Ask for a coarser target, crop the volume, or raise --memory."
+            f"The target of {plan.target.output.describe()} needs about {size_text(needed)}, "
+            f"{size_text(limit)} may be used. Ask for a coarser target, crop the volume, or raise --memory."
         )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.catalog import CatalogEntry, find_model, load_catalog
+from medsr.catalog import CatalogEntry, load_catalog
+from medsr.errors import ModelError
 from medsr.methods.closed_form import FALLBACK, cost
 from medsr.methods.method import (
     Choice,
@@ -86,15 +87,15 @@ class Refining(Method):
     def planes(self, plan: Plan) -> tuple[Plan, ...]:
         """One for each axis that is not enlarged: slices across it were measured complete.
 
-        Where there is none, and the model wants slices always, one for each axis, across which the slices are
-        deconvolved first.
+        Where there is none, and the model or the person wants slices always, one for each axis, across which the slices
+        are deconvolved first.
         """
-        if plan.spatial_dims == 2 or not plan.entry.planes:
+        if plan.spatial_dims == 2 or not plan.entry.planes or plan.effort == "fast":
             return ()
-        entry = find_model(plan.entry.planes)
+        entry = slice_wise(plan.entry)
         axes = plan.acquisition.axes
         across = [i for i, axis in enumerate(axes) if axis.is_identity]
-        if not across and plan.entry.planes_always:
+        if not across and (plan.entry.planes_always or plan.effort == "thorough"):
             across = [0, 1, 2]
         factors = [axis.factor for axis in axes]
         within = [axis for axis in across if beyond(entry, [f for i, f in enumerate(factors) if i != axis]) is None]
@@ -119,6 +120,22 @@ class Refining(Method):
     def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
         """See `Method.enlarger`."""
         return cast("Enlarger", networks(plan).refiner(plan, device, limit, coarse))
+
+
+def slice_wise(entry: CatalogEntry) -> CatalogEntry:
+    """The shipped model that `entry` names as its `planes`.
+
+    Raises:
+        ModelError: there is none, or one that does something else.
+    """
+    # Only by name: a bundle from elsewhere shall not have other folders read.
+    other = load_catalog().get(entry.planes)
+    if other is None or other.kind != "network" or other.scales or other.spatial_dims != (2,) or other.perceptual:
+        raise ModelError(
+            f"{entry.name} averages its result with that of {entry.planes!r}, which is no shipped model that refines "
+            f"slices. {entry.advice}"
+        )
+    return other
 
 
 def beyond(entry: CatalogEntry, factors: Sequence[float]) -> float | None:

@@ -33,8 +33,7 @@ class Profile:
             than 1 was acquired coarser than its grid and filled up with zeros.
         taper: kspace only: share of the acquired band, from its outer end, over which a filter brings the spectrum
             down to nothing in the shape of a cosine (Tukey 1967; 1 is a Hann window).
-        assumed: True where nobody stated the profile: a network then trusts it less, and a result is not forced to
-            agree with it.
+        assumed: True where nobody stated the profile: a network then trusts it less.
 
     Raises:
         UnknownNameError: no such kind.

@@ -1,7 +1,7 @@
 """How each axis was sampled: from what a person says, what the source says, and else from what the voxels show.
 
-Every answer carries its source and how sure it is, so that the report can say so, a network can trust an assumed
-profile less, and a result is not forced to agree with an assumption.
+Every answer carries its source and how sure it is, so that the report can say so and a network can trust an assumed
+profile less.
 """
 
 from __future__ import annotations
@@ -225,12 +225,15 @@ def _assumed(axis: str, seen: Likeliest | None, *, is_slice: bool) -> AxisEviden
 
 def evidence_notice(evidence: AxisEvidence, spacing_mm: float) -> Notice:
     """How the axis was sampled, how that is known, and how sure it is."""
-    profile = evidence.profile
-    what = notice(f"profile.{profile.kind}", width=profile.width * spacing_mm)
-    if profile.taper:
-        what = notice("profile.filtered", profile=what, percent=100 * profile.taper)
+    what = profile_notice(evidence.profile, spacing_mm)
     if evidence.source == "voxels":
         known = notice("known.voxels", percent=100 * (evidence.probability or 0.0))
     else:
         known = notice(f"known.{evidence.source.lower()}")
     return notice("acquisition", axis=evidence.axis, profile=what, known=known)
+
+
+def profile_notice(profile: Profile, spacing_mm: float) -> Notice:
+    """A profile in words, lengths in mm."""
+    what = notice(f"profile.{profile.kind}", width=profile.width * spacing_mm)
+    return notice("profile.filtered", profile=what, percent=100 * profile.taper) if profile.taper else what

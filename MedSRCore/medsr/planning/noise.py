@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +26,15 @@ _CERTAIN = 0.0145
 """Roughness of the smoothest tissue from which it is called noise; detail of clean images stays below."""
 
 
-def noise_level(array: NDArray[np.generic]) -> tuple[float, str] | None:
+def noise_level(array: NDArray[np.generic], padding: NDArray[np.bool_] | None = None) -> tuple[float, str] | None:
     """Noise as a fraction of the 99th percentile, and where it was read; None for images that may be clean.
 
     Args:
         array: the voxels ``(z, y, x)``.
+        padding: voxels that show nothing, and hold what is beside them.
     """
-    level = background_noise(array)
-    roughness = tissue_roughness(array)
+    level = background_noise(array if padding is None else array[~padding])
+    roughness = tissue_roughness(array, padding)
     # Noise is everywhere: a dim, varied surrounding beside smooth tissue is anatomy.
     if level is not None and (roughness is None or roughness > _SAME_IN_TISSUE * level):
         return level, "the background"
@@ -54,13 +56,14 @@ def expected_magnitude(signal: NDArray[np.floating], sigma: float) -> NDArray[np
     return np.asarray(sigma * math.sqrt(math.pi / 2) * mean, dtype=np.float32)
 
 
-def tissue_roughness(array: NDArray[np.generic]) -> float | None:
+def tissue_roughness(array: NDArray[np.generic], padding: NDArray[np.bool_] | None = None) -> float | None:
     """What noise there can be at most, from the smoothest twentieth of the bright blocks; None without such blocks.
 
     Immerkaer's mask (1996), the product of two second differences, cancels planes and edges along the axes.
 
     Args:
         array: the voxels ``(z, y, x)``.
+        padding: voxels that do not count.
     """
     middle = slice(array.shape[0] // 2 - 16 if array.shape[0] > 32 else 0, array.shape[0] // 2 + 16)
     image = np.asarray(array[middle], dtype=np.float64)
@@ -72,17 +75,19 @@ def tissue_roughness(array: NDArray[np.generic]) -> float | None:
     detail = np.diff(np.diff(image, 2, axis=1), 2, axis=2) / 6
     roughness = np.sqrt((_blocks(detail) ** 2).mean(axis=1))
     bright = _blocks(image[:, 1:-1, 1:-1]).min(axis=1) > 0.25 * high
+    if padding is not None:
+        bright &= ~_blocks(padding[middle, 1:-1, 1:-1]).any(axis=1)
     if np.count_nonzero(bright) < _FEWEST_BLOCKS:
         return None
     return float(np.percentile(roughness[bright], 5)) / high
 
 
-def _blocks(image: NDArray[np.float64]) -> NDArray[np.float64]:
+def _blocks(image: NDArray[Any]) -> NDArray[Any]:
     """The whole blocks of an image, one a row."""
     counts = [n // b for n, b in zip(image.shape, _BLOCK_ZYX, strict=True)]
     cut = image[tuple(slice(n * b) for n, b in zip(counts, _BLOCK_ZYX, strict=True))]
     split = cut.reshape([part for n, b in zip(counts, _BLOCK_ZYX, strict=True) for part in (n, b)])
-    rows: NDArray[np.float64] = split.transpose(0, 2, 4, 1, 3, 5).reshape(-1, int(np.prod(_BLOCK_ZYX)))
+    rows: NDArray[Any] = split.transpose(0, 2, 4, 1, 3, 5).reshape(-1, int(np.prod(_BLOCK_ZYX)))
     return rows
 
 
