@@ -23,6 +23,7 @@ import medsr
 from medsr.evaluation.protocols import CASES, Case, central_crop, degrade
 from medsr.inference.consistency import make_consistent
 from medsr.inference.planner import make_plan
+from medsr.inference.profile_fit import fitted_acquisition
 from medsr.methods.networks import RefiningEnlarger
 from medsr.metrics import psnr
 from medsr.normalisation import Normalisation
@@ -41,15 +42,17 @@ def inverted(volume: Volume) -> Volume:
 
 def gains(volume: Volume, case: Case, model: str, noise: float) -> list[float]:
     """PSNR above the volumetric network alone: mirrored, then by `SHARES`."""
-    reference, measured, _ = degrade(volume, replace(case, noise=noise))
-    plan = make_plan(measured, UpscaleOptions(scale=case.scale_xyz, profile=case.profile.value, model=model))
-    plan = replace(plan, entry=replace(plan.entry, planes_always=True))
+    reference, measured, acquisition = degrade(volume, replace(case, noise=noise))
+    plan = make_plan(measured, UpscaleOptions(scale=case.scale_xyz, model=model, effort="thorough"))
+    plan = replace(plan, acquisition=acquisition)
     coarse = measured.array
     scale = Normalisation.of(coarse, plan.modality)
+    fits = plan.modality == "MR"
 
     def judged(fine: NDArray[np.float32]) -> float:
         corrected = np.maximum(fine, coarse.min())
-        make_consistent(corrected, coarse, plan.acquisition, noise=plan.noise)
+        explains = fitted_acquisition(corrected, coarse, acquisition) if fits else acquisition
+        make_consistent(corrected, coarse, explains, noise=plan.noise)
         return psnr(corrected, reference.array)
 
     volumetric = RefiningEnlarger(plan, "cpu", None, scale)

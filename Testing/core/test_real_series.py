@@ -12,9 +12,10 @@ from scipy import ndimage as ndi
 from medsr.errors import CancelledError, InputError, InvalidValueError, ModelError
 from medsr.evaluation.blocks import Blocks, Estimate
 from medsr.evaluation.detail import BANDS, COARSE, filtered, make_lattice, resolves
+from medsr.evaluation.real_choice import choose_test
 from medsr.evaluation.real_page import make_real_plate, render_real_page
 from medsr.evaluation.real_rows import rows_table, to_csv, to_json, to_markdown
-from medsr.evaluation.real_series import choose_test, judge
+from medsr.evaluation.real_series import judge
 from medsr.evaluation.registration import RigidFit, register
 from medsr.evaluation.slice_width import fit_slice_width
 from medsr.facts import Fact, Facts

@@ -28,7 +28,7 @@ from medsr.evaluation.real_rows import (
     rows_table,
     sentences,
 )
-from medsr.evaluation.real_series import Look
+from medsr.evaluation.real_runner import Look
 from medsr.evaluation.run import Trial
 from medsr.geometry import Geometry
 from medsr.volume import Volume

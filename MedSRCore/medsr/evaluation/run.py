@@ -23,6 +23,7 @@ from medsr.jobs import Progress
 from medsr.metrics import Mask, foreground_mask
 from medsr.options import UpscaleOptions
 from medsr.physics.sampling import Acquisition
+from medsr.planning.padding import without_padding
 from medsr.volume import Volume
 
 _LOG = logging.getLogger(__name__)
@@ -140,7 +141,9 @@ def evaluate(
     rows: list[Row] = []
     total, done = len(volumes) * len(parsed), 0
     for name in volumes:
-        volume = volumes[name] if crop is None else central_crop(volumes[name], crop)
+        # Filled first: no model is judged by what shows nothing, and nothing of it is degraded into tissue.
+        volume = shown(volumes[name], judge.options)
+        volume = volume if crop is None else central_crop(volume, crop)
         for case in parsed:
             judge.progress.stage(f"{name}, {case.name}")
             rows += judge.trial(name, volume, case, models, watch)
@@ -296,6 +299,16 @@ class _MemoryPeak:
             if line.startswith(key):
                 return int(line.split()[1]) / 1024
         return None
+
+
+def shown(volume: Volume, options: UpscaleOptions) -> Volume:
+    """`volume` with its padding filled."""
+    # Only here, as below.
+    from medsr.inference.planner import decide_modality
+
+    modality = volume.modality or decide_modality(volume, options.modality)[0]
+    filled, padding = without_padding(volume, modality)
+    return volume if padding is None else filled.replace(modality=modality)
 
 
 def _inference() -> Enlarge:

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from medsr.errors import ModelError
 from medsr.models.enlarger import Enlarger
+from medsr.models.footprint import footprint
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_network
-from medsr.training.footprint import footprint
 from medsr.training.model_card import PERCEPTUAL_FAMILIES, Card, readme
 from medsr.training.recipe import Recipe
 

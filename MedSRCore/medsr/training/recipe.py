@@ -7,14 +7,14 @@ sections hold stands in `medsr.training.sections`.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
+from medsr.fields import convert
+from medsr.jsontext import parse_json
 from medsr.training.sections import (
     AcquisitionRecipe,
     AdversaryRecipe,
@@ -82,10 +82,12 @@ class Recipe:
     def load(cls, path: Path) -> Recipe:
         """Read a recipe; raise InputError for a file that is none, UnknownNameError for an unknown option."""
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = parse_json(Path(path).read_bytes())
         except FileNotFoundError:
             raise InputError(f"There is no recipe {path}.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise InputError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
             raise InputError(f"{path} is not a JSON recipe: {error}.") from error
         recipe: Recipe = _build(cls, data, str(path))
         return recipe
@@ -108,8 +110,8 @@ class Recipe:
                     raise unknown_name("recipe section", part, [k for k, v in target.items() if isinstance(v, dict)])
                 target = target[part]
             try:
-                target[last] = json.loads(text)
-            except json.JSONDecodeError:
+                target[last] = parse_json(text)
+            except ValueError:
                 target[last] = text
         recipe: Recipe = _build(Recipe, data, "--set")
         return recipe
@@ -127,23 +129,17 @@ def _build(cls: type, data: Any, where: str) -> Any:
         if key not in hints:
             raise unknown_name(f"option of {cls.__name__}", key, hints)
         arguments[key] = _convert(hints[key], value, f"{where}: {key}")
+    missing = [f.name for f in dataclasses.fields(cls) if f.name not in arguments and _is_required(f)]
+    if missing:
+        raise InvalidValueError(f"{where}: {missing[0]!r} is missing.")
     return cls(**arguments)
+
+
+def _is_required(option: dataclasses.Field[Any]) -> bool:
+    return option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return value
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise InvalidValueError(f"{where} must be a list, got {value!r}.")
-        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
-    if origin is not None:  # Mapping
-        return dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise InvalidValueError(f"{where} must be of type {hint.__name__}, got {value!r}.")
-    return value
+    return convert(hint, value, where)

@@ -30,6 +30,7 @@ from medsr.training.sections import LossRecipe
 from medsr.training.texture import TextureData, TextureModule
 from medsr.training.three_player import ThreePlayerModule
 from medsr.training.warm_start import copy_matching, stored_weights
+from medsr.training.watching import Report, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def train(
     workers: int = 0,
     devices: int = 1,
     nodes: int = 1,
+    report: Report | None = None,
 ) -> Path:
     """Train a recipe and return the file of averaged weights (``weights.pt`` in `folder`, beside ``bundle``).
 
@@ -56,6 +58,7 @@ def train(
         workers: processes that prepare examples; 0 prepares them between steps, best on two cores.
         devices: number of devices of this machine; several train in parallel (DDP).
         nodes: number of machines, each started by torchrun.
+        report: is told after every step how far the training is.
 
     Raises:
         ModelError: a network that the recipe's family cannot train, or a training that fell apart.
@@ -77,6 +80,8 @@ def train(
             save_on_train_epoch_end=True,
         ),
     ]
+    if report is not None:
+        callbacks.append(Watcher(report, recipe.steps_per_epoch))
     # One part per start: Lightning's CSV logger would empty the log that a resumed training continues.
     part = len(list((folder / "log").glob("part-*")))
     loggers: list[Logger] = [CSVLogger(folder, name="log", version=f"part-{part:02d}")]
@@ -104,6 +109,7 @@ def train(
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         enable_model_summary=False,
+        enable_progress_bar=False,
         use_distributed_sampler=False,
     )
     checkpoint = folder / "last.ckpt"

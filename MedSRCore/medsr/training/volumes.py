@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal.windows import tukey
 
 from medsr.errors import InputError
 from medsr.facts import AXES
+from medsr.io import read_volume
+from medsr.jsontext import parse_json
 from medsr.normalisation import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -43,21 +45,44 @@ def read_data_list(path: Path, subset: str) -> list[dict[str, object]]:
         InputError: no such file, not JSON, an empty subset, or a subject that is in two subsets.
     """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = parse_json(Path(path).read_bytes())
     except FileNotFoundError:
         raise InputError(f"There is no data list {path}.") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise InputError(f"The data list {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
         raise InputError(f"{path} is not a JSON data list: {error}.") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path} is no data list: it holds no object with the lists 'train' and 'validation'.")
     entries = data.get(subset, [])
     if not entries:
         raise InputError(f"{path} lists no volumes under {subset!r}.")
     owner: dict[str, str] = {}
     for part in ("train", "validation", "test"):
-        for entry in data.get(part, []):
+        for entry in _entries(path, part, data.get(part, [])):
             subject = entry["subject"]
             if owner.setdefault(subject, part) != part:
                 raise InputError(f"{path}: subject {subject!r} is in both {owner[subject]!r} and {part!r}.")
     return list(entries)
+
+
+def _entries(path: Path, part: str, found: object) -> list[dict[str, Any]]:
+    """The entries of one list; raise InputError for anything that is none."""
+    if not isinstance(found, list):
+        raise InputError(f"{path}: {part!r} must be a list of volumes, got {reprlib.repr(found)}.")
+    for entry in found:
+        texts = [entry.get(key) for key in ("file", "subject")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(text, str) and text for text in texts):
+            raise InputError(
+                f"{path}: a volume under {part!r} is an object with 'file' and 'subject', both texts, got "
+                f"{reprlib.repr(entry)}."
+            )
+        weight = entry.get("weight", 1.0)
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight < 1e9:
+            raise InputError(
+                f"{path}: the weight of {entry['file']!r} is no number from 0 to 1e9: {reprlib.repr(weight)}."
+            )
+    return found
 
 
 def listed_file(path: Path, root: Path, entry: Mapping[str, object]) -> Path:
@@ -76,7 +101,7 @@ def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_fac
     volumes = []
     for entry in read_data_list(path, subset):
         file = listed_file(path, root, entry)
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), sitk.sitkFloat32))
+        array = read_volume(file).array.astype(np.float32)
         array = Normalisation.of(array, str(entry.get("modality", modality))).apply(array)
         across = _array_axis(path, entry["across"]) if "across" in entry else None
         coarser = fourier_shrink(array, [1.0 if axis == across else coarser_factor for axis in range(array.ndim)])

@@ -10,6 +10,7 @@ from torch import nn
 
 from medsr.catalog import find_model
 from medsr.errors import ModelError
+from medsr.models.state import read_state
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +19,10 @@ def stored_weights(name: str) -> dict[str, torch.Tensor]:
     """The weights in a file, or the verified weights of a model of the catalog."""
     path = Path(name)
     file = path if path.is_file() else find_model(name).verified_weights()
-    state: dict[str, torch.Tensor] = torch.load(file, weights_only=True, map_location="cpu")
-    return state
+    try:
+        return read_state(file)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{str(file)!r} cannot be used as weights: {error}.") from error
 
 
 def copy_matching(network: nn.Module, name: str) -> int:
