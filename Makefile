@@ -60,5 +60,6 @@ $(DEMO_READY): pyproject.toml Makefile | $(BIN)/python
 
 $(TEST_READY): $(DEMO_READY)
 	@echo "Installing what training and the tests need ..."
-	@$(PIP) -e '.[network,train,cohort,dev,slicer-test]'
+	@$(PIP) -e '.[network,train,cohort,anonymize,dev,slicer-test]'
+	@$(BIN)/python Testing/gui/slicer_python.py
 	@touch $@

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from medsr.catalog import load_catalog
     from medsr.geometry import Geometry
     from medsr.inference.pipeline import Result
-    from medsr.io import read_volume, write_volume
+    from medsr.io import read_volume, write_dicom, write_volume
     from medsr.options import UpscaleOptions
     from medsr.volume import Volume
 
@@ -29,6 +29,7 @@ _HOMES = {
     "load_catalog": "medsr.catalog",
     "read_volume": "medsr.io",
     "super_resolve": "medsr.api",
+    "write_dicom": "medsr.io",
     "write_volume": "medsr.io",
 }
 
@@ -42,6 +43,7 @@ __all__ = [
     "load_catalog",
     "read_volume",
     "super_resolve",
+    "write_dicom",
     "write_volume",
 ]
 

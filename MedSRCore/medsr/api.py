@@ -54,7 +54,7 @@ def super_resolve(
     chosen = UpscaleOptions.from_dict(options)
     if affine is not None and not isinstance(image, np.ndarray):
         raise InvalidValueError("An affine is for arrays only: a volume, image or file has its own.")
-    reference = read_geometry(Path(chosen.reference)) if chosen.reference else None
+    reference = None if chosen.reference is None else read_geometry(chosen.reference)
     return run_pipeline(to_volume(image, affine, space, series), chosen, progress, reference=reference, maps=maps)
 
 
@@ -67,7 +67,7 @@ def to_volume(image: Image, affine: ArrayLike | None = None, space: str = "LPS",
     if isinstance(image, np.ndarray):
         return Volume.from_array(image, affine, space)
     if isinstance(image, str | Path):
-        return read_volume(Path(image), series=series)
+        return read_volume(image, series=series)
     raise InvalidValueError(
         f"An image is a Volume, a SimpleITK image, a path or a numpy array, got {type(image).__name__}."
     )

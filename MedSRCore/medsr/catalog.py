@@ -8,8 +8,6 @@ by its folder; what its metadata says is checked before it is used, as that of a
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medsr.errors import ModelError, unknown_name
+from medsr.jsontext import parse_json
 
 BUNDLES = Path(__file__).parent / "bundles"
 METADATA = Path("configs", "metadata.json")
@@ -25,6 +24,7 @@ METADATA = Path("configs", "metadata.json")
 PERCEPTUAL = "perceptual: may invent detail"
 """The mark of models that were trained to look right; the same words everywhere."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LARGEST_METADATA = 1_000_000
 _LARGEST_WEIGHTS = 4_000_000_000
 _LARGEST_SCALE = 64
@@ -106,19 +106,20 @@ class CatalogEntry:
         """The weights file after its checksum was compared; raise ModelError when missing or altered."""
         path = self.weights
         if not path.is_file():
-            raise ModelError(f"The weights of {self.name} are missing at {path}. {self._advice}")
+            raise ModelError(f"The weights of {self.name} are missing at {path}. {self.advice}")
         if path.stat().st_size > _LARGEST_WEIGHTS:
             raise ModelError(f"The weights of {self.name} are larger than {_LARGEST_WEIGHTS / 1e9:g} GB: {path}.")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = _digest(path)
         if digest != self.sha256:
             raise ModelError(
                 f"The weights of {self.name} are corrupt or were altered: SHA-256 {digest[:12]}..., expected "
-                f"{self.sha256[:12]}.... {self._advice}"
+                f"{self.sha256[:12]}.... {self.advice}"
             )
         return path
 
     @property
-    def _advice(self) -> str:
+    def advice(self) -> str:
+        """What to do about damaged files of this model."""
         shipped = self.folder is not None and self.folder.parent == BUNDLES
         return "Reinstall medsr." if shipped else "Get the bundle again."
 
@@ -176,7 +177,11 @@ def find_model(name: str) -> CatalogEntry:
     if name in catalog:
         return catalog[name]
     folder = Path(name)
-    if folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+    except (OSError, ValueError):  # no name that a folder could have, or one that may not be entered
+        is_folder = False
+    if is_folder:
         return read_bundle(folder)
     if len(folder.parts) > 1:
         raise ModelError(f"There is no bundle folder {name!r}. Give the folder that holds {METADATA.as_posix()}.")
@@ -195,7 +200,7 @@ def read_bundle(folder: Path) -> CatalogEntry:
     try:
         if path.stat().st_size > _LARGEST_METADATA:
             raise ValueError(f"more than {_LARGEST_METADATA} bytes")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
         texts = {
             "name": data["name"],
             "summary": data["description"],
@@ -206,8 +211,9 @@ def read_bundle(folder: Path) -> CatalogEntry:
         card: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["medsr"].items()}
         entry = CatalogEntry(kind="network", folder=folder, **texts, **card)
         _check(entry)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"The bundle at {folder} has unreadable metadata: {error!r}.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise ModelError(f"The bundle at {str(folder)!r} has unreadable metadata: {said}. Get it again.") from error
     return entry
 
 
@@ -221,7 +227,7 @@ def _check(entry: CatalogEntry) -> None:
     texts = ("summary", "version", "licence", "training_data", "limits", "gain", "downscaling", "planes")
     for name in texts:
         demand(isinstance(getattr(entry, name), str), f"{name} is no text")
-    demand(bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", entry.name)), "a name is of letters, digits and . _ -")
+    demand(bool(_NAME.fullmatch(entry.name)), "a name is of letters, digits and . _ -")
     demand(bool(re.fullmatch(r"[0-9a-f]{64}", entry.sha256)), "sha256 is no SHA-256 in hexadecimal digits")
     demand(bool(entry.modalities) and set(entry.modalities) <= {"MR", "CT"}, "modalities are MR and CT")
     demand(entry.spatial_dims in ((2,), (3,)), "spatial_dims is [2] or [3]")
@@ -239,16 +245,31 @@ def _check(entry: CatalogEntry) -> None:
     demand(all(2 <= scale <= _LARGEST_SCALE for scale in entry.scales), f"scales lie between 2 and {_LARGEST_SCALE}")
     demand(bool(entry.scales) == bool(entry.downscaling), "scales and downscaling belong together")
     network = entry.network
+    demand(isinstance(network, Mapping), "network is no object")
     demand(isinstance(network["architecture"], str), "the architecture is no text")
     demand(network["spatial_dims"] == entry.spatial_dims[0], "spatial_dims of model and network differ")
-    demand(_is_number(network.get("weights", 0)), "the number of weights is no number")
+    demand(not entry.planes or bool(_NAME.fullmatch(entry.planes)), "planes is no model's name")
+    weights, options = network.get("weights", 0), network.get("options", {})
+    demand(_is_number(weights) and weights >= 0, "the number of weights is no number")
+    demand(isinstance(options, Mapping), "the network's options are no object")
+    demand(bool(entry.scales) or isinstance(options.get("channels"), int), "a refiner's options say its channels")
     costs = [network["multiply_adds"], network["values"]] if entry.scales else []
     demand(all(_is_number(v) and v >= 0 for v in costs), "multiply_adds or values is no number")
-    demand(_is_modest(network.get("options", {})), "the network's options are no small numbers, texts or lists of them")
+    demand(_is_modest(options), "the network's options are no small numbers, texts or lists of them")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared first: a whole number beyond those of floating point is no error but none of use.
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and -1e300 < value < 1e300  # type: ignore[operator]
 
 
 def _is_modest(value: object, depth: int = 3) -> bool:
@@ -258,7 +279,7 @@ def _is_modest(value: object, depth: int = 3) -> bool:
     if isinstance(value, str):
         return len(value) <= 100
     if isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) <= _LARGEST_OPTION
+        return abs(value) <= _LARGEST_OPTION
     if isinstance(value, Mapping):
         return depth > 0 and len(value) <= 100 and all(_is_modest(v, depth - 1) for v in value.values())
     if isinstance(value, list | tuple):

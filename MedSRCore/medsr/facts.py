@@ -48,13 +48,15 @@ OF_THE_VOLUME = {
     "interpolated": str,
     "enhanced_by": str,
     "denoised_by": str,
+    "noise": float,
     "padding": float,
     "padding_limit": float,
 }
 """Facts about the volume: "MR" or "CT"; "2D" or "3D" acquisition; reconstruction kernel; "helical" or "axial" CT; name
 of a k-space filter; whether a part of k-space was left out; shape of the part that was measured ("full", "ellipsoidal",
 ...); in words, how the scanner itself interpolated; which network of the vendor sharpened, and which only denoised;
-intensity of voxels that were never measured (after rescaling), and where it is a range, its other end."""
+standard deviation of the noise of each channel of an MR magnitude, as a fraction of its 99th percentile; intensity of
+voxels that were never measured (after rescaling), and where it is a range, its other end."""
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medsr.errors import InvalidValueError, OutputError, unknown_name
 from medsr.inference.pipeline import MAPS, super_resolve
-from medsr.io import Staging, check_output, files_of, read_geometry, read_volume, stage_volume
-from medsr.jobs import JobSpec, Progress, ResultEvent
+from medsr.io import Staging, read_geometry, read_volume, stage_volume
+from medsr.io.dicom.writing import check_outside, check_series_folder, source_for, stage_dicom
+from medsr.io.outputs import check_apart, check_folder_takes_files, check_output, check_text_output, files_of
+from medsr.jobs import FORMATS, NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
 
 
 def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
@@ -20,62 +21,78 @@ def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
     Raises:
         MedSRError: nothing was written then, and files to be replaced are as they were.
     """
+    outputs = _check_outputs(spec)
+    staging = Staging(overwrite=spec.overwrite)
+    try:
+        return _upscale(spec, progress, staging, outputs)
+    except KeyboardInterrupt as error:
+        told = f"Stopped after its end: {spec.output!r} is complete." if staging.is_done else NOTHING_WRITTEN
+        raise KeyboardInterrupt(told) from error
+
+
+def _check_outputs(spec: JobSpec) -> list[Path]:
+    """Every file that the job will write, after a look at each."""
     for name in spec.maps:
         if name not in MAPS:
             raise unknown_name("map", name, MAPS)
-    targets = [spec.output, *([spec.report] if spec.report else []), *spec.maps.values()]
-    _check_distinct(spec.input, targets)
-    for path in (spec.output, *spec.maps.values()):
-        check_output(Path(path), overwrite=spec.overwrite)
-    if spec.report:
+    if spec.format is not None and spec.format not in FORMATS:
+        raise unknown_name("format", spec.format, FORMATS)
+    if spec.anonymize and spec.format != "dicom":
+        raise InvalidValueError("--anonymize is for --format dicom; other files hold nothing of the patient's header.")
+    folder = Path(spec.output) if spec.format == "dicom" else None
+    paths = [Path(text) for text in (*([] if folder else [spec.output]), *spec.maps.values())]
+    outputs = [file for path in paths for file in files_of(path)]
+    outputs += [Path(spec.report)] if spec.report is not None else []
+    # What a header names is known once it is read; that is compared then.
+    inputs = [Path(text) for text in (spec.input, spec.options.reference) if text is not None]
+    check_apart([*([folder] if folder else []), *outputs], inputs)
+    if folder is not None:
+        check_series_folder(folder, overwrite=spec.overwrite)
+        check_outside(folder, outputs, "would be written there too")
+        check_outside(folder, inputs, "is read for it")
+    for path in paths:
+        check_output(path, overwrite=spec.overwrite)
+    if spec.report is not None:
         check_text_output(Path(spec.report), overwrite=spec.overwrite)
+    for parent in {file.parent for file in (*outputs, *([folder] if folder else []))}:
+        check_folder_takes_files(parent)
+    return outputs
+
+
+def _upscale(spec: JobSpec, progress: Progress, staging: Staging, outputs: list[Path]) -> ResultEvent:
     progress.stage("Reading")
-    volume = read_volume(Path(spec.input), series=spec.series)
+    volume = read_volume(spec.input, series=spec.series)
+    check_apart(outputs, volume.files)
+    source = source_for(volume, anonymize=spec.anonymize) if spec.format == "dicom" else None
+    if source is not None:
+        check_outside(Path(spec.output), volume.files, "is read for it")
     facts = volume.facts + spec.facts
     volume = volume.replace(
         facts=facts,
         modality=facts.value("modality") or volume.modality,
         warnings=(*volume.warnings, *spec.warnings),
     )
-    reference = read_geometry(Path(spec.options.reference)) if spec.options.reference else None
+    reference = None if spec.options.reference is None else read_geometry(spec.options.reference)
     result = super_resolve(volume, spec.options, progress, reference=reference, maps=tuple(spec.maps))
     progress.stage("Writing")
     progress.check()
     report = {**result.report, "output_file": str(spec.output)}
-    with Staging(overwrite=spec.overwrite) as staging:
+    with staging:
         for name, path in spec.maps.items():
             stage_volume(result.maps[name], path, staging)
-        if spec.report:
+        if spec.report is not None:
             stage_report(report, Path(spec.report), staging)
-        stage_volume(result.volume, spec.output, staging)
+        if source is None:
+            stage_volume(result.volume, spec.output, staging)
+        else:
+            stage_dicom(result.volume, spec.output, staging, source)
         progress.check()
     return ResultEvent(str(spec.output), report)
-
-
-def check_text_output(path: Path, *, overwrite: bool) -> None:
-    """Raise OutputError when a text file cannot be written at `path`."""
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} exists and is no regular file. Choose another name.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists. Choose another name, or pass --overwrite.")
-    if not path.parent.is_dir():
-        raise OutputError(f"The folder {path.parent} does not exist. Create it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"The folder {path.parent} cannot be written to. Choose another one.")
 
 
 def stage_report(report: Mapping[str, Any], path: Path, staging: Staging) -> None:
     """Write JSON that is put in place together with the other files of `staging`."""
     try:
-        staging.draft(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        staging.draft(path).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} could not be written: {error.strerror}.") from error
-
-
-def _check_distinct(source: str, targets: list[str]) -> None:
-    """Raise InvalidValueError when two files of the job are one."""
-    resolved = [file.absolute() for target in targets for file in files_of(Path(target))]
-    if len(set(resolved)) != len(resolved):
-        raise InvalidValueError("Output, report and maps need different file names.")
-    if not set(resolved).isdisjoint(file.absolute() for file in files_of(Path(source))):
-        raise InvalidValueError(f"The output {source} is the input itself, or a part of it. Choose another name.")

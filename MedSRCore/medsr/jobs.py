@@ -6,16 +6,36 @@ Events travel as JSON lines: one object per line with a ``kind`` and the fields 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from medsr.errors import CancelledError, InputError, unknown_name
+from medsr.errors import (
+    CancelledError,
+    InputError,
+    InvalidValueError,
+    MedSRError,
+    OutputError,
+    ResourceError,
+    UnknownNameError,
+    unknown_name,
+)
 from medsr.facts import Facts
+from medsr.fields import check_fields
+from medsr.jsontext import parse_json
 from medsr.notices import Notice, notice
 from medsr.options import UpscaleOptions
+
+FORMATS = ("dicom",)
+"""What is not told by the extension of the output."""
+
+NOTHING_WRITTEN = "Stopped; nothing was written."
+_NO_JOB = "This is not a MedSR job"
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -24,7 +44,7 @@ class JobSpec:
 
     Attributes:
         input: image file or DICOM folder.
-        output: file to write.
+        output: file to write, or with the format "dicom" the folder of a series.
         options: how.
         overwrite: replace an existing output.
         series: DICOM series to take (UID, or number in the list that the error shows).
@@ -32,6 +52,8 @@ class JobSpec:
         maps: name -> file for maps that the model offers ("difference", "residual").
         facts: what is known of the acquisition beside what the input itself says.
         warnings: sentences about the input that a person should read, beside what reading it says.
+        format: "dicom" for a series derived from that of the input; None for the format that the extension names.
+        anonymize: of a DICOM series, leave out who the patient is.
     """
 
     input: str
@@ -43,6 +65,8 @@ class JobSpec:
     maps: Mapping[str, str] = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
     warnings: tuple[str, ...] = ()
+    format: str | None = None
+    anonymize: bool = False
 
     def to_json(self) -> str:
         """The job as one line that `from_json` reads."""
@@ -52,16 +76,37 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, text: str) -> JobSpec:
-        """Read a job; raise InputError for text that is none."""
+        """Read a job.
+
+        Raises:
+            InputError: text that is none, or a field of a name or type that a job does not have.
+            UnknownNameError, InvalidValueError: an option that does not exist or makes no sense.
+        """
+        data = job_object(text)
+        options, facts = data.get("options", {}), data.get("facts", [])
+        if not isinstance(options, dict):
+            raise InputError(f"{_NO_JOB}: options must be an object.")
         try:
-            data = json.loads(text)
-            if not isinstance(data, dict):
-                raise TypeError("not an object")
-            options, facts = UpscaleOptions.from_dict(data.get("options", {})), Facts.from_json(data.get("facts", []))
-            warnings = tuple(map(str, data.get("warnings", ())))
-            return cls(**{**data, "options": options, "facts": facts, "warnings": warnings})
-        except (json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"This is not a MedSR job: {error}.") from error
+            given = check_fields(cls, data, "field of a job", skip=("options", "facts"))
+        except (UnknownNameError, InvalidValueError) as error:
+            raise InputError(f"{_NO_JOB}: {error}") from error
+        for name in ("input", "output"):
+            if name not in given:
+                raise InputError(f"{_NO_JOB}: {name!r} is missing.")
+        # A target is one number or three; the options themselves see to it.
+        taken = check_fields(UpscaleOptions, options, "option", skip=("scale", "spacing"))
+        return cls(**{**given, "options": UpscaleOptions(**taken), "facts": Facts.from_json(facts)})
+
+
+def job_object(line: str | bytes) -> dict[str, Any]:
+    """The JSON object of a line; raise InputError for a line that holds none."""
+    try:
+        data = parse_json(line)
+    except ValueError as error:
+        raise InputError(f"{_NO_JOB}: {error}.") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{_NO_JOB}: it is no JSON object.")
+    return data
 
 
 @dataclass(frozen=True)
@@ -121,6 +166,31 @@ class ErrorEvent(Event):
     exit_code: int = 1
 
 
+def error_event(error: BaseException, defect: str = "The traceback is in the log; please report it.") -> ErrorEvent:
+    """What is told of an exception, in the same words to whoever runs the job.
+
+    Args:
+        error: what was raised.
+        defect: what to do about an error that nobody foresaw.
+    """
+    if isinstance(error, MedSRError):
+        return ErrorEvent(str(error), type(error).__name__, error.exit_code)
+    if isinstance(error, MemoryError):
+        text = "There is not enough memory for this. Ask for a coarser target or crop the volume."
+        return ErrorEvent(text, "ResourceError", ResourceError.exit_code)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        text = "The disk is full. Free some space or write elsewhere."
+        return ErrorEvent(text, "OutputError", OutputError.exit_code)
+    if isinstance(error, OSError) and error.errno in _DENIED and error.filename is not None:
+        # The last resort: whoever opens a file knows better whether it was to be read or written.
+        text = f"{str(error.filename)!r} cannot be used: {error.strerror}. Check its name and its permissions."
+        kind = OutputError if error.errno == errno.EROFS else InputError
+        return ErrorEvent(text, kind.__name__, kind.exit_code)
+    what = " ".join(str(error).split())[:300]
+    text = f"Unexpected {type(error).__name__}{': ' + what if what else ''}. This is a defect of MedSR. {defect}"
+    return ErrorEvent(text, type(error).__name__, 1)
+
+
 _EVENTS: dict[str, type[Event]] = {
     cls.kind: cls for cls in (StageEvent, ProgressEvent, WarningEvent, ResultEvent, ErrorEvent)
 }
@@ -129,11 +199,11 @@ _EVENTS: dict[str, type[Event]] = {
 def parse_event(line: str) -> Event:
     """One JSON line -> its event; raise InputError for a line that is none."""
     try:
-        data = json.loads(line)
+        data = parse_json(line)
         kind = data.pop("kind")
-    except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"Not an event: {line[:200]!r}.") from error
-    if kind not in _EVENTS:
+    if not isinstance(kind, str) or kind not in _EVENTS:
         raise unknown_name("event", str(kind), _EVENTS)
     return _EVENTS[kind](**data)
 
@@ -156,7 +226,7 @@ class Progress:
     def check(self) -> None:
         """Raise CancelledError if the person asked to stop."""
         if self._cancelled():
-            raise CancelledError("Stopped; nothing was written.")
+            raise CancelledError(NOTHING_WRITTEN)
 
     def stage(self, name: str) -> None:
         """Say that another part of the work begins; may raise CancelledError, as `check`."""

@@ -17,6 +17,15 @@ def wait_quietly() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def size_text(count: float) -> str:
+    """Bytes for people, in the unit that leaves one to three digits before the point: "5.32 kB", "1.2 GB"."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        # What would be rounded to a thousand of the smaller unit is one of this.
+        if count >= 0.9995 * unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f} bytes"
+
+
 def available_memory() -> int | None:
     """Bytes of memory that a job may take without swapping, or None where the system does not say.
 

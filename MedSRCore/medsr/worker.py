@@ -1,41 +1,48 @@
 """The job process: jobs in on standard input, one JSON object a line; events out on standard output.
 
 ``python -m medsr.worker`` serves jobs until its input ends and keeps loaded networks between them. A line ``cancel``
-stops the running job; closing the input cancels and ends the process. Nothing else is ever written to standard
-output; logs and tracebacks go to standard error.
+stops the running job. When the input ends, the running job is stopped, those that wait are not begun, each is answered
+as stopped, and the process ends. A line that is no job is answered with an error; nothing that is sent ends the
+process. Nothing but events is ever written to standard output; logs and tracebacks go to standard error.
 """
 
 from __future__ import annotations
 
-import json
+import collections
 import logging
-import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TextIO
 
 from medsr.augmentation.spec import AugmentSpec
-from medsr.errors import CancelledError, InputError, MedSRError
-from medsr.jobs import ErrorEvent, Event, JobSpec, Progress, ResultEvent
+from medsr.errors import CancelledError, InputError
+from medsr.jobs import Event, JobSpec, Progress, ResultEvent, error_event, job_object
 from medsr.resources import wait_quietly
 
 logger = logging.getLogger(__name__)
 
 CANCEL = "cancel"
-
+_LONGEST_LINE = 50_000_000
+"""Bytes; a job with a fact and a warning for everything takes some thousand."""
 
 Job = JobSpec | AugmentSpec
 
 
-def read_job(text: str) -> Job:
-    """The job of a line: ``"job": "augment"`` makes a training set, anything else is a JobSpec."""
+def read_job(line: str | bytes) -> Job:
+    """The job of a line: ``"job": "augment"`` makes a training set, anything else is a JobSpec.
+
+    Raises:
+        MedSRError: the line is no job.
+    """
+    if len(line) > _LONGEST_LINE:
+        raise InputError(f"This is not a MedSR job: the line is longer than {_LONGEST_LINE:,} bytes.")
+    text = _decoded(line)
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"This is not a MedSR job: {error}.") from error
-    kind = data.get("job") if isinstance(data, dict) else None
-    return AugmentSpec.from_json(text) if kind == AugmentSpec.job else JobSpec.from_json(text)
+        is_augment = job_object(text).get("job") == AugmentSpec.job
+        return AugmentSpec.from_json(text) if is_augment else JobSpec.from_json(text)
+    except OverflowError as error:
+        raise InputError("This is not a MedSR job: one of its numbers is too large.") from error
 
 
 def run_job(spec: Job, emit: Callable[[Event], None], cancelled: Callable[[], bool] = lambda: False) -> int:
@@ -46,20 +53,18 @@ def run_job(spec: Job, emit: Callable[[Event], None], cancelled: Callable[[], bo
         # A training set is there although some of its cases are not.
         incomplete = result.report.get("failed") or result.report.get("refused")
         return InputError.exit_code if incomplete else 0
-    except MedSRError as error:
-        emit(ErrorEvent(str(error), type(error).__name__, error.exit_code))
-        return error.exit_code
-    except MemoryError:
-        emit(ErrorEvent("There is not enough memory for this target. Ask for a coarser one.", "ResourceError", 7))
-        return 7
     except Exception as error:
-        # The last line of defence of a process that others wait for: report, keep the traceback for the log.
-        logger.exception("unexpected error")
-        emit(ErrorEvent(f"Unexpected {type(error).__name__}: {error}", type(error).__name__, 1))
-        return 1
+        event = error_event(error)
+        if event.exit_code == 1:
+            # The last line of defence of a process that others wait for: report, keep the traceback for the log.
+            logger.exception("unexpected error")
+        emit(event)
+        return event.exit_code
 
 
 def _do(spec: Job, progress: Progress) -> ResultEvent:
+    # Before anything is read, so that a job that was stopped while it waited is not begun.
+    progress.check()
     # Late, so that a worker answers before SimpleITK and torch are loaded.
     if isinstance(spec, AugmentSpec):
         from medsr.augmentation.run import augment
@@ -70,49 +75,86 @@ def _do(spec: Job, progress: Progress) -> ResultEvent:
     return upscale_file(spec, progress)
 
 
+class _Waiting:
+    """A line that was not answered yet, and whether it was stopped."""
+
+    def __init__(self, line: str | bytes) -> None:
+        self.line = line
+        self.stopped = threading.Event()
+
+
 class Worker:
     """Reads jobs and "cancel" from a stream, runs the jobs one by one.
 
     Args:
-        source: lines of JobSpec or AugmentSpec JSON, or ``cancel``.
+        source: lines of JobSpec or AugmentSpec JSON, or ``cancel``; bytes are taken as UTF-8.
         sink: receives events as JSON lines.
     """
 
-    def __init__(self, source: TextIO, sink: TextIO) -> None:
+    def __init__(self, source: Iterable[str | bytes], sink: TextIO) -> None:
         self._source, self._sink = source, sink
-        self._jobs: queue.Queue[str | None] = queue.Queue()
-        self._cancel = threading.Event()
-        self._closed = threading.Event()
+        # The first one is being worked on, or about to be: a "cancel" means it and no other.
+        self._unanswered: collections.deque[_Waiting] = collections.deque()
+        self._news = threading.Condition()
+        self._ended = threading.Event()
 
     def serve(self) -> int:
         """Work until the input ends; return the exit code of the last job."""
         threading.Thread(target=self._listen, daemon=True).start()
         code = 0
-        while (line := self._jobs.get()) is not None:
-            try:
-                spec = read_job(line)
-            except MedSRError as error:
-                self._emit(ErrorEvent(str(error), type(error).__name__, error.exit_code))
-                code = error.exit_code
-                continue
-            code = run_job(spec, self._emit, lambda: self._cancel.is_set() or self._closed.is_set())
-            self._cancel.clear()
+        while (waiting := self._next()) is not None:
+            code = self._answer(waiting)
+            with self._news:
+                self._unanswered.popleft()
         return code
 
+    def _next(self) -> _Waiting | None:
+        """The line to be answered next; None when there will be none."""
+        with self._news:
+            self._news.wait_for(lambda: self._unanswered or self._ended.is_set())
+            return self._unanswered[0] if self._unanswered else None
+
+    def _answer(self, waiting: _Waiting) -> int:
+        try:
+            spec = read_job(waiting.line)
+        except Exception as error:
+            # Whatever a line does to its reader, the next one may be a good one.
+            event = error_event(error)
+            self._emit(event)
+            return event.exit_code
+        return run_job(spec, self._emit, lambda: waiting.stopped.is_set() or self._ended.is_set())
+
     def _listen(self) -> None:
-        for line in self._source:
-            text = line.strip()
-            if text == CANCEL:
-                self._cancel.set()
-            elif text:
-                self._cancel.clear()
-                self._jobs.put(text)
-        self._closed.set()
-        self._jobs.put(None)
+        try:
+            for line in self._source:
+                word = line.strip()
+                if not word:
+                    continue
+                with self._news:
+                    if word in (CANCEL, CANCEL.encode()):
+                        if self._unanswered:
+                            self._unanswered[0].stopped.set()
+                    else:
+                        self._unanswered.append(_Waiting(word))
+                        self._news.notify()
+        except (OSError, ValueError):  # closed while it was read
+            logger.info("the input cannot be read any more", exc_info=True)
+        finally:
+            # However the listening ended: nobody could stop a job any more.
+            with self._news:
+                self._ended.set()
+                self._news.notify()
 
     def _emit(self, event: Event) -> None:
         self._sink.write(event.to_json() + "\n")
         self._sink.flush()
+
+
+def _decoded(line: str | bytes) -> str:
+    try:
+        return line if isinstance(line, str) else line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"This is not a MedSR job: byte {error.start} of the line is no UTF-8.") from error
 
 
 def main() -> int:
@@ -123,7 +165,9 @@ def main() -> int:
     # A stray print of some library must not break the protocol.
     sys.stdout = sys.stderr
     try:
-        return Worker(sys.stdin, sink).serve()
+        # Not sys.stdin: Python closes that at its end, and aborts while a thread still reads from it.
+        source = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115  read until the end
+        return Worker(source, sink).serve()
     except (KeyboardInterrupt, CancelledError):
         return 130
     except BrokenPipeError:

@@ -261,7 +261,7 @@ def test_train_smoke_makes_weights_and_resumes(medsr, a_recipe, tmp_path):
         (["nowhere.json", "--smoke"], 3, "no recipe file"),
         (["RECIPE", "--smoke", "--set", "stepz=3"], 2, "Did you mean 'steps'?"),
         (["RECIPE", "--smoke", "--set", "steps"], 2, "key=value"),
-        (["RECIPE", "--smoke", "--set", "steps=many"], 2, "steps must be of type int"),
+        (["RECIPE", "--smoke", "--set", "steps=many"], 2, "steps must be a whole number"),
         (["RECIPE", "--smoke", "--devices", "0"], 2, "--devices takes a whole number"),
         (["RECIPE", "--smoke", "--data", "list.json"], 2, "--smoke trains on a phantom"),
         (["RECIPE"], 2, "--data LIST.json is missing"),

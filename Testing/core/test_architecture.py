@@ -10,7 +10,7 @@ import medsr
 CORE = Path(medsr.__file__).parent
 
 LAYERS = [
-    {"errors", "resources"},
+    {"errors", "resources", "interrupts", "jsontext", "fields"},
     {"geometry", "facts", "notices", "physics", "options", "normalisation"},
     {"volume", "catalog", "jobs"},
     {"io", "metrics", "models", "losses", "planning"},

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -150,6 +151,61 @@ def test_workers_of_this_machine_are_not_to_be_reached_from_others():
         ]
     assert len(listening) >= 3
     assert set(listening) <= {"127.0.0.1", "::1"}
+
+
+def called(code):
+    """What a process of this machine prints that was given nothing but `code`."""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    return ended.stdout.strip() or ended.stderr
+
+
+@pytest.mark.slow
+def test_workers_of_this_machine_obey_nobody_else_and_leave_no_folder(tmp_path, monkeypatch):
+    psutil = pytest.importorskip("psutil")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with open_cluster("local", 1, None, 0) as executor:
+        address = executor._client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        plain = address.replace("tls://", "tcp://")
+        # As other users of the machine could.
+        for shown, security in ((plain, ""), (address, ", security=Security.temporary()")):
+            code = (
+                "from distributed import Client\nfrom distributed.security import Security\n"
+                f"try:\n    print(Client({shown!r}, timeout=5{security}).submit(lambda: 'obeyed').result())\n"
+                "except Exception as error:\n    print('refused')\n"
+            )
+            assert called(code) == "refused"
+        here, answers = psutil.Process(), []
+        for process in (here, *here.children(recursive=True)):
+            for socket in process.net_connections("inet"):
+                if socket.status == psutil.CONN_LISTEN and socket.laddr.ip == "127.0.0.1":
+                    for page in ("info/main/workers.html", "json/identity.json", "metrics", "status"):
+                        answers.append(page_of(socket.laddr.port, page))
+        assert answers and set(answers) <= {None, 404}
+        assert [path.name for path in tmp_path.iterdir()]
+        (result,) = executor.run([a_task(tmp_path)], fail, Progress())
+        assert "on purpose" in result.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def page_of(port, page):
+    """The status of a page of HTTP, None where HTTP is not spoken."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", f"/{page}")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def test_without_cryptography_no_cluster_is_started_in_the_clear(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingDependencyError, match=r"cryptography.*medsr\[cohort\]"), open_cluster(None, 1, None, 0):
+        pass
 
 
 @pytest.mark.slow

@@ -52,8 +52,9 @@ OTHER_PROGRAMS = {
     "--memory-limit",
     "--gres",
     "--cpus-per-task",
-    # Testing/benchmarks
+    # Testing/benchmarks, Testing/fuzz
     "--invert",
+    "--minutes",
 }
 # These are tried elsewhere, or take long.
 NOT_TRIED = {"evaluate", "train", "demo", "doctor"}
@@ -224,7 +225,7 @@ def test_commands_run_one_after_the_other(page, in_phantoms, monkeypatch, capsys
     if page.endswith("first-steps.md"):
         report = json.loads(Path("final.json").read_text())
         assert set(Path().glob("*.nii.gz")) >= {Path("change.nii.gz"), Path("rest.nii.gz"), Path("thin.nii.gz")}
-        assert report["consistency"]["residual_percent"] < 0.5
+        assert report["consistency"]["residual_percent"] < 1
         printed = capsys.readouterr().out
         assert "Acquisition along z: Gaussian profile, 2.5 mm wide (as asked)." in printed
         (promised,) = blocks(text_of(page), "text")

@@ -302,7 +302,7 @@ def test_too_little_memory_is_told_with_what_is_needed(image_file, tmp_path):
     code, events = serve([job(image_file, options=UpscaleOptions(model="tikhonov", memory="1MB")).to_json()])
     assert code == 2
     assert (events[-1].error, events[-1].exit_code) == ("InvalidValueError", 2)
-    assert re.search(r"needs about [0-9.]+ GB.*raise --memory", events[-1].message)
+    assert re.search(r"needs about [0-9.]+ [GM]B.*raise --memory", events[-1].message)
     assert contents(tmp_path) == before
     assert serve([job(image_file, options=UpscaleOptions(model="tikhonov", memory="1GB")).to_json()])[0] == 0
 

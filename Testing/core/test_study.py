@@ -17,7 +17,7 @@ from medsr.augmentation.study import run as study_run
 from medsr.augmentation.study.chart import gain_chart
 from medsr.augmentation.study.controls import make_controls
 from medsr.augmentation.study.design import Arm, Run, StudyDesign, held_out_subjects, training_subjects
-from medsr.augmentation.study.findings import compare, find_all, format_gain, mean_score
+from medsr.augmentation.study.findings import best_dice, compare, find_all, format_gain, mean_score
 from medsr.augmentation.study.recipe import SegmentationRecipe
 from medsr.augmentation.study.report import CHART, DATA, SUMMARY, TABLE, write_report
 from medsr.augmentation.study.results import ON_COPIES, ResultFolder, Row, RunResult
@@ -322,6 +322,17 @@ class TestSentences:
         assert "no effect was found" in found[0]
         assert "Duplicates hold nothing new" in found[-1]
         assert self.said([]) == ["No pair of runs is finished that could be compared."]
+
+    def test_networks_that_learned_nothing_tell_nothing(self):
+        rows = rows_of(0.0, arms=self.ARMS)
+        bad = [dataclasses.replace(row, dice=row.dice - 0.73) for row in rows]
+        design = design_of(*self.ARMS, sizes=(8,))
+        (only,) = conclusions(find_all(bad, design), design, best_dice(bad))
+        assert "learned next to nothing (Dice 0.0" in only and "no effect" not in only
+        assert "no effect was found" in conclusions(find_all(rows, design), design, best_dice(rows))[0]
+        # One arm that learned is a finding, whatever the others did.
+        some = [dataclasses.replace(row, dice=row.dice + 0.4) if row.arm == "real+sr" else row for row in bad]
+        assert ": better." in conclusions(find_all(some, design), design, best_dice(some))[0]
 
     def controls(self, effect):
         rows = rows_of(effect, arms=("real", "real+bspline", "real+duplicate"))

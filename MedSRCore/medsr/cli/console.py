@@ -17,24 +17,39 @@ from medsr.jobs import Event, ProgressEvent, StageEvent, WarningEvent
 
 PROGRESS_MODES = ("auto", "bar", "json", "none")
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# Control characters but tab and line feed, those of the second hundred that terminals obey too, and those that turn the
+# direction of writing or end a line unseen.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _SECONDS_BETWEEN_DRAWS = 0.1
 _BAR_CELLS = 24
 # The view whose line must be cleared before anything else is written to standard error.
 _open_views: list[View] = []
 
 
+def harmless(text: str) -> str:
+    """`text` without what steers a terminal; everything that is shown passes here.
+
+    Descriptions of bundles, DICOM texts and names of files come from anywhere; an escape code in one could change what
+    else a person sees, or what their next paste does.
+    """
+    return _STEERING.sub("?", text)
+
+
+def on_one_line(text: str) -> str:
+    """`text` from a file without line ends: a text of several lines could look like other lines of ours."""
+    return " ".join(text.splitlines())
+
+
 def say(text: str = "") -> None:
     """A line on standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(harmless(text) + "\n")
 
 
 def note(text: str) -> None:
     """A line on standard error, above a progress bar that may be there."""
     for view in _open_views:
         view.clear()
-    # Names of files and DICOM texts must not be able to steer the terminal.
-    sys.stderr.write(_CONTROL.sub("?", text) + "\n")
+    sys.stderr.write(harmless(text) + "\n")
     sys.stderr.flush()
 
 
@@ -49,8 +64,8 @@ def error_line(text: str) -> None:
 
 
 def table_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Text in aligned columns."""
-    lines = [list(head), *map(list, rows)]
+    """Text in aligned columns, each row on one line."""
+    lines = [[on_one_line(cell) for cell in line] for line in (head, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
 
@@ -134,7 +149,7 @@ class BarView(View):
         done = round(_BAR_CELLS * self._fraction)
         left = f"  {seconds_text(round(self._left))} left" if self._left is not None and self._fraction < 1 else ""
         bar = "#" * done + "-" * (_BAR_CELLS - done)
-        line = f"[{bar}] {100 * self._fraction:3.0f} %{left}  {_CONTROL.sub('?', self._stage)}"
+        line = f"[{bar}] {100 * self._fraction:3.0f} %{left}  {harmless(self._stage)}"
         # A line as wide as the terminal would wrap, and could not be renewed.
         line = line[: max(shutil.get_terminal_size().columns - 1, 20)]
         self._stream.write("\r" + line.ljust(self._drawn))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from medsr.catalog import find_model
 from medsr.cli.console import open_view, say, seconds_text, table_lines
-from medsr.cli.folders import check_folder, filled_at_the_end
+from medsr.cli.folders import check_folder, filled_at_the_end, output_folder
 from medsr.cli.parsing import VerbParser
 from medsr.jobs import Progress
 
@@ -30,7 +29,7 @@ def configure(parser: VerbParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the page; print the figures and where it is."""
-    folder = Path(arguments.output)
+    folder = output_folder(arguments.output)
     if arguments.model != "auto":
         find_model(arguments.model)
     check_folder(folder)

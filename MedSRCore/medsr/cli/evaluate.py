@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from medsr.catalog import PERCEPTUAL, load_catalog
 from medsr.cli.console import note, open_view, say, table_lines
-from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end
+from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end, output_folder
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_number, parse_whole, read_upscale_options
 from medsr.errors import InvalidValueError, MissingDependencyError, ModelError, unknown_name
 from medsr.jobs import Progress
@@ -94,7 +94,7 @@ def configure(parser: VerbParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the files, print the figures."""
-    folder = Path(arguments.output)
+    folder = output_folder(arguments.output)
     options = read_upscale_options(arguments)
     models = _check_models(arguments.models)
     seed = parse_whole("seed", arguments.seed)
@@ -132,7 +132,8 @@ def _against(
     from medsr.evaluation.protocols import central_crop
     from medsr.evaluation.real_page import make_real_plate, render_real_page
     from medsr.evaluation.real_rows import rows_table, sentences, to_csv, to_json, to_markdown
-    from medsr.evaluation.real_series import Look, judge
+    from medsr.evaluation.real_runner import Look
+    from medsr.evaluation.real_series import judge
 
     modality = None if options.modality == "auto" else options.modality
     volumes = VolumeFiles([*arguments.files, arguments.against], modality)
@@ -226,9 +227,9 @@ class VolumeFiles(Mapping[str, "Volume"]):
 
         self._modality = modality
         self._files: dict[str, Path] = {}
-        for file in map(Path, files):
+        for file in files:
             read_geometry(file)
-            self._files[self._free_name(file)] = file
+            self._files[self._free_name(Path(file))] = Path(file)
 
     def __getitem__(self, name: str) -> Volume:
         from medsr.inference.planner import decide_modality

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 
-from medsr.errors import CancelledError, MedSRError
-from medsr.jobs import ErrorEvent
+from medsr.errors import CancelledError
+from medsr.jobs import ErrorEvent, error_event
 
 BROKEN_PIPE = 141
 
@@ -34,20 +33,9 @@ def explain(error: BaseException, signal_number: int | None = None) -> ErrorEven
         signal_number: the signal that stopped the work, if one did.
     """
     if isinstance(error, KeyboardInterrupt | CancelledError):
-        text = str(error) or "Stopped; nothing was written."
+        # Where the signal came is not known here: whoever knows what is written says it in the exception.
+        text = str(error) or "Stopped; nothing half-written was left behind."
         return ErrorEvent(text, "CancelledError", 128 + (signal_number or signal.SIGINT))
-    if isinstance(error, MedSRError):
-        return ErrorEvent(str(error), type(error).__name__, error.exit_code)
     if isinstance(error, BrokenPipeError):
         return ErrorEvent("", "BrokenPipeError", BROKEN_PIPE)
-    if isinstance(error, MemoryError):
-        text = "There is not enough memory for this. Ask for a coarser target or crop the volume."
-        return ErrorEvent(text, "ResourceError", 7)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return ErrorEvent("The disk is full. Free some space or write elsewhere.", "OutputError", 4)
-    what = " ".join(str(error).split())[:300]
-    text = (
-        f"Unexpected {type(error).__name__}{': ' + what if what else ''}. This is a defect of MedSR: run the same "
-        "command with --debug added, and report what it prints."
-    )
-    return ErrorEvent(text, type(error).__name__, 1)
+    return error_event(error, "Run the same command with --debug added, and report what it prints.")

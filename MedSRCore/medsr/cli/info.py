@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from medsr.cli.acquisition_table import acquisition_lines
-from medsr.cli.console import say, table_lines, warning_line
+from medsr.cli.console import on_one_line, say, table_lines, warning_line
 from medsr.cli.parsing import VerbParser
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _acquisition(volume: Volume) -> dict[str, Any]:
     """How a job would take the axes to have been sampled."""
+    from medsr.errors import InputError
     from medsr.inference.planner import decide_modality
     from medsr.options import UpscaleOptions
     from medsr.planning.evidence import find_profiles
@@ -56,7 +57,11 @@ def _acquisition(volume: Volume) -> dict[str, Any]:
     if volume.array.dtype.kind not in "iuf":
         return {"acquisition": []}
     options = UpscaleOptions()
-    found = find_profiles(volume, options, decide_modality(volume, options.modality)[0])
+    try:
+        modality, _ = decide_modality(volume, options.modality)
+    except InputError:  # neither MR nor CT; the warnings say so
+        return {"acquisition": []}
+    found = find_profiles(volume, options, modality)
     spacing = volume.geometry.spacing_xyz_mm
     return {"acquisition": [one.to_json(step) for one, step in zip(found, spacing, strict=True)]}
 
@@ -100,7 +105,7 @@ def detail_lines(about: Mapping[str, Any]) -> list[str]:
         **{key.replace("_", " "): str(value) for key, value in metadata.items()},
     }
     width = max(map(len, facts)) + 2
-    return [about["path"], *(f"  {key:<{width}}{text}" for key, text in facts.items())]
+    return [about["path"], *(on_one_line(f"  {key:<{width}}{text}") for key, text in facts.items())]
 
 
 def _intensity(found: Mapping[str, Any]) -> str:

@@ -8,6 +8,12 @@ from types import FrameType
 from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_entered: list[Interruption] = []
+
+
+def signal_that_came() -> int | None:
+    """The signal that stops the command which runs now, or None."""
+    return _entered[-1].signal_number if _entered else None
 
 
 class Interruption:
@@ -25,6 +31,7 @@ class Interruption:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
+        _entered.append(self)
         if threading.current_thread() is threading.main_thread():
             for name in _NAMES:
                 number = getattr(signal, name, None)  # SIGHUP is not there on Windows
@@ -33,6 +40,7 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
+        _entered.remove(self)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -27,6 +27,7 @@ VERBS = {
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",
     "augment": "make a larger segmentation training set, with super-resolved copies",
+    "augment check": "see that no copy of a tested patient is trained on, before you train",
     "augment evaluate": "train segmentation networks and tell whether the copies helped",
     "train": "train a network by a recipe",
     "demo": "degrade and enlarge a real brain, and show it on a page",

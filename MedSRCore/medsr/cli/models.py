@@ -6,7 +6,7 @@ import argparse
 import json
 
 from medsr.catalog import PERCEPTUAL, CatalogEntry, find_model, load_catalog
-from medsr.cli.console import say, table_lines
+from medsr.cli.console import on_one_line, say, table_lines
 from medsr.cli.parsing import VerbParser
 
 EXAMPLES = """examples:
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         if entry.perceptual:
             say(f"{indent}{PERCEPTUAL}")
         if entry.gain:
-            say(f"{indent}gain: {entry.gain}")
+            say(on_one_line(f"{indent}gain: {entry.gain}"))
     return 0
 
 
@@ -64,7 +64,8 @@ def detail_lines(entry: CatalogEntry) -> list[str]:
         "SHA-256": entry.sha256,
     }
     width = max(map(len, facts)) + 2
-    return [f"{entry.name}: {entry.summary}", *(f"  {key:<{width}}{text}" for key, text in facts.items() if text)]
+    lines = [f"{entry.name}: {entry.summary}", *(f"  {key:<{width}}{text}" for key, text in facts.items() if text)]
+    return [on_one_line(line) for line in lines]
 
 
 def _cells(entry: CatalogEntry) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from medsr.errors import InvalidValueError, unknown_name
@@ -41,13 +42,33 @@ class VerbParser(argparse.ArgumentParser):
 
 
 def check_option_names(parser: VerbParser, arguments: Sequence[str]) -> None:
-    """Raise UnknownNameError, naming the nearest one, for an option that the verb does not have."""
+    """Raise for an option that the verb does not have.
+
+    Raises:
+        InvalidValueError: it is the name of a file.
+        UnknownNameError: it is none; the nearest option is named.
+    """
     for argument in arguments:
         if argument == "--":
             return
         name = argument.partition("=")[0]
         if name.startswith("-") and name != "-" and name not in parser.option_names:
+            if _names_a_file(argument):
+                raise InvalidValueError(
+                    f"{argument!r} begins like an option. If it is a file, put its folder before it: './{argument}'."
+                )
             raise unknown_name(f"option of `{parser.prog}`", name, parser.option_names - {"-h"})
+
+
+def _names_a_file(argument: str) -> bool:
+    from medsr.io.formats import READABLE  # late: it loads what the command seldom needs
+
+    if argument.lower().endswith((*READABLE, ".json")):
+        return True
+    try:
+        return Path(argument).exists()
+    except OSError:
+        return False
 
 
 def join_negative_numbers(arguments: Sequence[str]) -> list[str]:

@@ -11,21 +11,24 @@ import importlib.util
 import json
 import logging
 import tempfile
+import zipfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medsr.cli.console import note, say, warning_line
-from medsr.cli.folders import check_folder
+from medsr.cli.console import note, open_view, say, warning_line
+from medsr.cli.folders import check_folder, nearest_folder, output_folder, writable_folder
 from medsr.cli.parsing import VerbParser, parse_whole
 from medsr.errors import (
     CancelledError,
     InputNotFoundError,
     InvalidValueError,
     MissingDependencyError,
+    ModelError,
     OutputError,
     unknown_name,
 )
+from medsr.jobs import ProgressEvent, StageEvent
 
 if TYPE_CHECKING:
     from medsr.training.recipe import Recipe
@@ -88,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     devices = parse_whole("devices", arguments.devices, least=1)
     nodes = parse_whole("nodes", arguments.nodes, least=1)
     workers = parse_whole("workers", arguments.workers)
-    folder = Path(arguments.output)
+    folder = output_folder(arguments.output)
     _check_output(folder, resume=arguments.resume)
     with ExitStack() as stack:
         if arguments.smoke:
@@ -136,11 +139,16 @@ def find_recipe(text: str) -> Path:
 
 
 def _check_output(folder: Path, *, resume: bool) -> None:
-    check_folder(folder)
+    check_folder(nearest_folder(folder))
     found = (folder / CHECKPOINT).exists()
     if found and not resume:
         raise OutputError(
             f"{str(folder)!r} holds an earlier training. Pass --resume to go on with it, or choose another folder."
+        )
+    if found and not zipfile.is_zipfile(folder / CHECKPOINT):
+        raise ModelError(
+            f"{str(folder / CHECKPOINT)!r} is damaged: the training cannot go on from it. Put a copy of it back, or "
+            "delete it to begin anew."
         )
     if resume and not found:
         warning_line(f"{str(folder)!r} holds no checkpoint to resume from: the training starts at its beginning.")
@@ -187,8 +195,18 @@ def _train(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     note(f"Recipe {recipe.name}: {recipe.steps} steps of {recipe.batch} patches; {str(folder)!r} gets a log.")
     try:
-        folder.mkdir(exist_ok=True)
-        return train(recipe, data, root, folder, resume=resume, workers=workers, devices=devices, nodes=nodes)
+        writable_folder(folder)
+        with open_view("auto") as view:
+
+            def report(done: int, total: int, seconds_left: float | None) -> None:
+                if done % recipe.steps_per_epoch == 0 or done == 1:
+                    view(StageEvent(f"Step {done} of {total}"))
+                view(ProgressEvent(done / total, seconds_left))
+
+            return train(
+                recipe, data, root, folder,
+                resume=resume, workers=workers, devices=devices, nodes=nodes, report=report,
+            )  # fmt: skip
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns Ctrl-C into SystemExit.
         raise CancelledError("Stopped. The same command with --resume goes on from the last checkpoint.") from error

@@ -8,31 +8,40 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
 from medsr.catalog import PERCEPTUAL
 from medsr.cli.console import JsonView, note, open_view, say, seconds_text
 from medsr.cli.failures import explain
+from medsr.cli.interruption import signal_that_came
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
-from medsr.jobs import JobSpec, Progress
+from medsr.interrupts import Undivided
+from medsr.jobs import NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
 
 EXAMPLES = """examples:
   medsr upscale brain.nii.gz brain_sr.nii.gz
   medsr upscale series_folder/ out.nrrd --spacing 1
   medsr upscale ct.nrrd out.nrrd --reference other.nii.gz
   medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2
+  medsr upscale series_folder/ series_sr/ --format dicom
   medsr upscale photo.png out.png --model srresnet"""
 
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument("input", metavar="IN", help="image file, DICOM file or DICOM folder")
-    parser.add_argument("output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, .mgz, .png, ...")
+    parser.add_argument(
+        "output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, .mgz, .png, ...; folder for --format dicom"
+    )
     add_upscale_options(parser.add_argument_group("what to do"))
     files = parser.add_argument_group("files and display")
     files.add_argument("--series", metavar="N|UID", help="which series of a DICOM folder: its number or UID")
+    files.add_argument("--format", metavar="dicom", help="dicom: write a DICOM series derived from that of IN")
+    files.add_argument(
+        "--anonymize", action="store_true", help="with --format dicom: apply the Basic Profile of DICOM to the headers"
+    )
     files.add_argument("--report", metavar="FILE", help="also write a JSON report of what was done")
     files.add_argument(
         "--map",
@@ -65,16 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
                 series=arguments.series,
                 report=arguments.report,
                 maps=parse_pairs("map", arguments.map),
+                format=arguments.format,
+                anonymize=arguments.anonymize,
             )
-            # Late, so that help and wrong options are answered before SimpleITK is loaded.
-            from medsr.files import upscale_file
-
-            result = upscale_file(spec, Progress(view))
+            result = _job()(spec, Progress(view))
         except BrokenPipeError:
             raise
         except BaseException as error:
             if as_json:
-                view(explain(error))
+                view(explain(error, signal_that_came()))
             raise
         if as_json:
             view(result)
@@ -85,6 +93,17 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"Written   {path}")
     note("Not a medical device: not for clinical decisions.")
     return 0
+
+
+def _job() -> Callable[[JobSpec, Progress], ResultEvent]:
+    """What does the job. Loaded late, so that help and wrong options are answered before SimpleITK is loaded."""
+    try:
+        # A second or two. Stopped in the middle, some packages make Python end by SIGINT, whatever the signal was.
+        with Undivided():
+            from medsr.files import upscale_file
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(NOTHING_WRITTEN) from error
+    return upscale_file
 
 
 def summary_lines(report: Mapping[str, Any]) -> list[str]:

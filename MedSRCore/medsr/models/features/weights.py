@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,12 @@ def load_weights(network: nn.Module, path: str | Path, rename: Callable[[str], s
         renamed: dict[str, Tensor] = {rename(key): value for key, value in state.items()}
         wanted = network.state_dict().keys()
         network.load_state_dict({key: value.float() for key, value in renamed.items() if key in wanted})
+    except pickle.UnpicklingError as error:
+        # What PyTorch says here is the advice to trust the file.
+        raise ModelError(
+            f"{path} does not hold the weights of {type(network).__name__}: it is damaged, or holds something else "
+            "than plain tensors."
+        ) from error
     except Exception as error:
         # Whatever an unreadable or foreign file makes torch raise, the file is what to look at.
         raise ModelError(f"{path} does not hold the weights of {type(network).__name__}: {error}") from error
