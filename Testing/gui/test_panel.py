@@ -45,6 +45,7 @@ COMBOS = {
     "profile": "profileCombo",
     "model": "modelCombo",
     "mode": "modeCombo",
+    "effort": "effortCombo",
     "modality": "modalityCombo",
     "sliceAxis": "axisCombo",
     "device": "deviceCombo",

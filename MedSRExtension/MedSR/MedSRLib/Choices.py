@@ -97,6 +97,15 @@ def modeEntries() -> list[tuple[str, str, str]]:
     ]
 
 
+def effortEntries() -> list[tuple[str, str, str]]:
+    """How much work the networks do."""
+    return [
+        ("standard", _("Standard"), _("Slices are refined too, where they were measured complete")),
+        ("fast", _("Fast"), _("The volumetric network alone")),
+        ("thorough", _("Thorough"), _("Slices are refined even where every axis is enlarged: several times as long")),
+    ]
+
+
 def modalityEntries() -> list[tuple[str, str, str]]:
     """Modalities."""
     return [

@@ -292,6 +292,7 @@ class Panel:
             (ui.profileCombo, "profile", _fromLibrary(Choices.profileEntries, Choices.automaticProfile())),
             (ui.modelCombo, "model", _fromLibrary(Choices.modelEntries, Choices.automaticModel())),
             (ui.modeCombo, "mode", Choices.modeEntries()),
+            (ui.effortCombo, "effort", Choices.effortEntries()),
             (ui.modalityCombo, "modality", Choices.modalityEntries()),
             (ui.axisCombo, "sliceAxis", Choices.axisEntries()),
             (ui.deviceCombo, "device", Choices.deviceEntries()),

@@ -34,6 +34,7 @@ class MedSRParameterNode(WrappedParameters):
         sliceAxis: "auto", "x", "y" or "z".
         model: "auto" or a name of the catalog.
         mode: "auto", "3d" or "2d".
+        effort: "fast", "standard" or "thorough".
         modality: "auto", "MR" or "CT".
         differenceMap, residualMap: further volumes to make.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -67,6 +68,7 @@ class MedSRParameterNode(WrappedParameters):
     sliceAxis: str = "auto"
     model: str = "auto"
     mode: str = "auto"
+    effort: str = "standard"
     modality: str = "auto"
     differenceMap: bool = False
     residualMap: bool = False
@@ -123,6 +125,8 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: str = "") -> dict[str, 
         options["memory"] = f"{parameters.memoryLimitGB:g}GB"
     if parameters.precision != "same":
         options["dtype"] = parameters.precision
+    if parameters.effort != "standard":
+        options["effort"] = parameters.effort
     if not parameters.consistency:
         options["consistency"] = False
     for name, value in {
