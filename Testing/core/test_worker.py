@@ -251,7 +251,12 @@ def test_the_process_answers_bytes_that_are_no_text_and_ends_with_its_input():
 def test_an_idle_process_ends_quietly_when_it_is_interrupted():
     """Python aborts at its end while a thread reads from its own standard input."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "medsr.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "medsr.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores interruptions, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         process.stdin.write(b"nonsense\n")

@@ -182,7 +182,7 @@ def _compare(
 ) -> tuple[Consistency, SeenEnergy]:
     """How one enlarged channel agrees with what was measured; a network's result is moved towards it where allowed."""
     apply = apply and plan.method.corrects(plan)
-    # Only the networks of MR learned with misstated profiles, and so can tell.
+    # In CT, with noise and kernels, the network's own smoothness is taken for a wider profile.
     fits = apply and plan.modality == "MR"
     acquisition = fitted_acquisition(fine, coarse, plan.acquisition) if fits else plan.acquisition
     agreement = make_consistent(
