@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from medsr.api import super_resolve
     from medsr.augmentation.api import augment
+    from medsr.augmentation.segmenting import command_segmenter, segment_with
     from medsr.catalog import load_catalog
     from medsr.geometry import Geometry
     from medsr.inference.pipeline import Result
@@ -26,8 +27,10 @@ _HOMES = {
     "UpscaleOptions": "medsr.options",
     "Volume": "medsr.volume",
     "augment": "medsr.augmentation.api",
+    "command_segmenter": "medsr.augmentation.segmenting",
     "load_catalog": "medsr.catalog",
     "read_volume": "medsr.io",
+    "segment_with": "medsr.augmentation.segmenting",
     "super_resolve": "medsr.api",
     "write_dicom": "medsr.io",
     "write_volume": "medsr.io",
@@ -40,8 +43,10 @@ __all__ = [
     "Volume",
     "__version__",
     "augment",
+    "command_segmenter",
     "load_catalog",
     "read_volume",
+    "segment_with",
     "super_resolve",
     "write_dicom",
     "write_volume",

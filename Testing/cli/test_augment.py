@@ -55,8 +55,31 @@ def test_a_training_set_is_made(medsr, a_training_set, tmp_path):
 def test_a_dry_run_shows_counts_disk_and_time(medsr, a_training_set, tmp_path):
     ended = medsr("augment", a_training_set(), tmp_path / "out", *FAST, "--dry-run")
     assert ended.code == 0 and not (tmp_path / "out").exists()
-    for said in ("3 cases of 3 subjects", "6 copies: 3 bspline-x2, 3 degrade-bspline", "GB are free", "on two cores"):
+    for said in (
+        "3 cases of 3 subjects",
+        "6 copies: 3 bspline-x2, 3 degrade-bspline",
+        "GB are free",
+        "on two free cores",
+    ):
         assert said in ended.out
+
+
+def test_the_way_to_train_is_told_and_refuses_a_set_that_lost_its_folds(medsr, a_training_set, tmp_path):
+    out = tmp_path / "Dataset501_Larger"
+    ended = medsr("augment", a_training_set(), out, *FAST, "--format", "nnunet")
+    first = next(line for line in ended.out.splitlines() if line.startswith("Next"))
+    assert "nnUNetv2_plan_and_preprocess -d 501 " in first and "-overwrite_target_spacing 0.5 0.5 0.5" in first
+    assert f"medsr augment check {out} && nnUNetv2_train 501 3d_fullres 0 -p medsrPlans" in ended.out
+    assert "nnU-Net resamples all images to one spacing" in ended.out
+    good = medsr("augment", "check", out)
+    assert good.code == 0 and "3 originals, 6 copies, 3 folds: no fault found." in good.out
+    folder = tmp_path / "preprocessed" / out.name
+    folder.mkdir(parents=True)
+    split = medsr("augment", "check", out, "--preprocessed", folder.parent)
+    assert split.code == 3 and "nnU-Net would divide by itself. Run: cp " in split.out
+    (out / "splits_final.json").unlink()
+    ended = medsr("augment", "check", out)
+    assert ended.code == 3 and "no splits_final.json" in ended.out and "Do not train" in ended.err
 
 
 def test_a_bad_case_is_listed_and_makes_the_exit_code(medsr, a_training_set, tmp_path):
@@ -80,6 +103,8 @@ def test_the_recipes_are_listed(medsr):
         (("--model", "nothing"), 2, "nothing"),
         (("--images", "*.png"), 2, "belong together"),
         (("--recipe", ""), 2, "at least one recipe"),
+        (("--recipe", "sr-iso1"), 3, "The recipe sr-iso1 does not fit 16 x 14 x 8 voxels of 1 x 1 x 1 mm"),
+        (("--dtype", "int12"), 2, "no dtype called 'int12'"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(medsr, a_training_set, tmp_path, arguments, code, said):

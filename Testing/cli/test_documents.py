@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -47,4 +48,4 @@ def test_examples_of_the_reference_are_accepted_by_the_parser():
         module = verb_module(verb)
         parser = VerbParser(f"medsr {verb}", module.__doc__, module.EXAMPLES)
         module.configure(parser)
-        assert isinstance(parser.parse_args(arguments.split()), argparse.Namespace)
+        assert isinstance(parser.parse_args(shlex.split(arguments)), argparse.Namespace)

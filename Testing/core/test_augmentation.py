@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 import medsr
 from medsr.augmentation.acquisition import acquire, draw
 from medsr.augmentation.building import seed_of
 from medsr.augmentation.cases import Case, Split
 from medsr.augmentation.datasets import read_dataset
-from medsr.augmentation.labels import resample_labels, structure_volumes
+from medsr.augmentation.labels import resample_labels, structure_volumes, taken_over
 from medsr.augmentation.planning import plan_cohort
 from medsr.augmentation.recipes import Degradation, Recipe, load_recipe, recipe_names
 from medsr.augmentation.spec import AugmentSpec
-from medsr.augmentation.splits import make_splits
+from medsr.augmentation.splits import make_splits, never_trained, shared_subjects
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, execute_task
+from medsr.augmentation.topology import betti_numbers, structure_topology
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
 from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
@@ -95,6 +97,74 @@ def test_touching_structures_leave_no_gap_between_them():
     assert after.array[12, 12, 11] == 3 and after.array[12, 12, 12] == 7
 
 
+def parcels(count, size=40):
+    """A ball cut into touching parcels, each around a point of its own."""
+    rng = np.random.default_rng(0)
+    grid = Geometry((size,) * 3)
+    points = np.indices(grid.shape_zyx).reshape(3, -1).T
+    inside = ((points - (size - 1) / 2) ** 2).sum(axis=1) < (0.45 * size) ** 2
+    array = np.zeros(len(points), np.uint8)
+    seeds = points[rng.choice(np.flatnonzero(inside), count, replace=False)]
+    array[inside] = cKDTree(seeds).query(points[inside])[1] + 1
+    return Volume(array.reshape(grid.shape_zyx), grid)
+
+
+@pytest.mark.parametrize(("count", "factors"), [(40, (2, 2, 2)), (100, (2, 2, 2)), (40, (1, 1, 3))])
+def test_touching_parcels_all_keep_their_volume(count, factors):
+    before = parcels(count)
+    after = resample_labels(before, finer(before.geometry, factors))
+    was, now = (np.bincount(v.array.ravel()) * np.prod(v.geometry.spacing_xyz_mm) for v in (before, after))
+    assert was[1:].min() > 50 and np.abs(now / was - 1).max() < 0.01
+    back = resample_labels(after, before.geometry)
+    assert (back.array == before.array).mean() > 0.98
+
+
+def test_a_thin_sheet_between_two_parcels_keeps_its_volume():
+    array = np.zeros((16, 16, 16), np.uint8)
+    array[2:14, 2:14, 2:8], array[2:14, 2:14, 8], array[2:14, 2:14, 9:14] = 1, 2, 3
+    before = Volume(array, Geometry((16, 16, 16)))
+    after = resample_labels(before, finer(before.geometry, (2, 2, 2)))
+    was, now = (np.bincount(v.array.ravel()) * np.prod(v.geometry.spacing_xyz_mm) for v in (before, after))
+    assert np.abs(now / was - 1)[1:].max() < 0.02
+    assert structure_topology(after, {"sheet": 2}) == {"sheet": (1, 0, 0)}
+
+
+@pytest.mark.parametrize("axes", [(2, 1, 0), (0, 2, 1), (1, 2, 0)])
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
+def test_labels_that_are_turned_flipped_or_cropped_are_bit_for_bit_what_they_are(axes, signs):
+    array = np.random.default_rng(0).integers(0, 90, (7, 8, 9)).astype(np.uint8)
+    label = Volume(array, Geometry((9, 8, 7), (1.0, 1.5, 2.0), (3.0, -4.0, 5.0), TURNED))
+    image = sitk.Flip(sitk.PermuteAxes(label.to_sitk(), axes), [sign < 0 for sign in signs])
+    image = image[1:, :-2, :]
+    turned = Geometry(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    assert np.array_equal(resample_labels(label, turned).array, sitk.GetArrayFromImage(image))
+    wider = turned.cropped((-2, 0, 0), (turned.size_xyz[0] + 2, *turned.size_xyz[1:]))
+    there = resample_labels(label, wider).array
+    assert np.array_equal(there[:, :, 2:], sitk.GetArrayFromImage(image)) and there.dtype == np.uint8
+    # Half a voxel beside is another grid.
+    assert taken_over(label, turned.cropped((0.5, 0, 0), turned.size_xyz)) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "numbers"),
+    [
+        (lambda r, s: r < 6, (1, 0, 0)),
+        (lambda r, s: (r < 6) & (r > 3), (1, 0, 1)),
+        (lambda r, s: (s - 6) ** 2 + (r**2 - s**2) < 5, (1, 1, 0)),
+        (lambda r, s: (r < 3) | ((r > 5) & (r < 8)), (2, 0, 1)),
+        (lambda r, s: r < 0, (0, 0, 0)),
+    ],
+    ids=["ball", "shell", "ring", "ball in a shell", "nothing"],
+)
+def test_pieces_tunnels_and_cavities_are_counted(shape, numbers):
+    z, y, x = np.indices((21, 21, 21)) - 10
+    r, s = np.sqrt(x**2 + y**2 + z**2), np.sqrt(x**2 + y**2)
+    found = shape(r, s)
+    assert betti_numbers(found) == numbers
+    label = Volume(found.astype(np.uint8) * 5, Geometry((21, 21, 21)))
+    assert structure_topology(label, {"background": 0, "it": 5, "none": 9}) == {"it": numbers, "none": (0, 0, 0)}
+
+
 def test_a_structure_cut_by_the_border_stays_there():
     array = np.zeros((8, 8, 8), np.uint8)
     array[:, :, :4] = 1
@@ -153,6 +223,9 @@ def test_a_control_differs_from_its_recipe_in_the_model_only():
         ({"name": "a", "target": {"scale": 2}, "degrade": {"noise": [0.5, 0.1]}}, InvalidValueError),
         ({"name": "a", "target": {"scale": 2}, "degrade": {"nois": [0, 0.1]}}, UnknownNameError),
         ({"name": "a", "target": {"scale": 2}, "degrade": [1]}, InvalidValueError),
+        ({"name": "a", "target": {"scale": 2}, "degrade": {"profile": "bicubic"}}, UnknownNameError),
+        ({"name": "a", "target": {"scale": 2}, "profile": "fuzzy"}, UnknownNameError),
+        ({"name": "a", "target": {"scale": 2}, "noise": 2}, InvalidValueError),
         ({"name": "a", "target": {"scale": 2}, "modle": "x"}, UnknownNameError),
         ({"name": "a", "target": 3}, InvalidValueError),
     ],
@@ -256,7 +329,9 @@ def test_a_task_is_plain_data_and_makes_image_label_and_sidecar(a_set, tmp_path)
     record = json.loads((tmp_path / "out/provenance" / f"{task.name}.json").read_text())
     assert record["case"] == "case_0" and record["recipe"]["name"] == "bspline-x2" and record["seed"] == task.seed
     assert record["channels"][0]["model"] == "bspline" and record["version"] == medsr.__version__
-    assert abs(record["structures"]["left"]["change"]) < 0.02
+    left = record["structures"]["left"]
+    assert abs(left["change"]) < 0.02 and 0.9 < left["dice"] <= 1
+    assert left["topology"] == {"before": [1, 0, 0], "after": [1, 0, 0]}
     assert execute_task(task).status == KEPT
 
 
@@ -287,6 +362,24 @@ def test_ct_keeps_its_hounsfield_units_when_nobody_says_it_is_ct(a_set, tmp_path
     assert execute_task(task).status == MADE
     before, after = (medsr.read_volume(path).array for path in (task.images[0], task.image_outputs[0]))
     assert np.abs(before.astype(int) - after).max() <= 1
+
+
+def test_padding_is_not_degraded_into_tissue_and_comes_back(a_set, tmp_path):
+    def pad(root, data):
+        for file in (root / "imagesTr").iterdir():
+            image = sitk.ReadImage(str(file))
+            image[:, :9, :] = -3024
+            sitk.WriteImage(image, str(file))
+        data["modality"] = {"0": "CT"}
+
+    thick = tmp_path / "thick.json"
+    thick.write_text('{"model": "bspline", "target": {"grid": "original"}, "degrade": {"in_plane": [2, 2]}}')
+    task = plan_of(a_set(1, spoil=pad), tmp_path / "out", recipes=(str(thick),)).tasks[0]
+    assert execute_task(task).status == MADE
+    before, after = (medsr.read_volume(path).array for path in (task.images[0], task.image_outputs[0]))
+    np.testing.assert_array_equal(after == -3024, before == -3024)
+    shown = before != -3024
+    assert shown.any() and after[shown].min() > before[shown].min() - 200
 
 
 def test_a_degraded_image_is_brought_to_any_target(a_set, tmp_path):
@@ -320,6 +413,57 @@ def test_a_copy_made_otherwise_is_not_replaced_unasked(a_set, tmp_path):
     assert execute_task(dataclasses.replace(other, overwrite=True)).status == MADE
 
 
+def thick_recipe(folder, **more):
+    """The path of a recipe that makes thick, noisy slices by the closed form."""
+    degrade = {"factor": [2, 3], "in_plane": [1.2, 1.5], "noise": [0.001, 0.02], **more.pop("degrade", {})}
+    path = folder / "thick.json"
+    path.write_text(json.dumps({"model": "tikhonov", "target": {"grid": "original"}, "degrade": degrade, **more}))
+    return str(path)
+
+
+@pytest.mark.parametrize("kinds", [("gaussian", "gaussian"), ("gaussian", "kspace"), ("kspace", "kspace")])
+def test_what_was_drawn_is_known_to_who_brings_it_back(a_set, tmp_path, kinds):
+    own = thick_recipe(tmp_path, degrade={"profile": kinds[0], "in_plane_profile": kinds[1]})
+    plan = plan_of(a_set(2), tmp_path / "out", recipes=(own,), per_image=3)
+    for task in plan.tasks:
+        assert execute_task(task).status == MADE
+        record = json.loads(Path(task.sidecar).read_text())
+        (channel,), drawn = record["channels"], record["drawn"]
+        assert channel["noise"] == pytest.approx(drawn["noise"], abs=1e-4)
+        assert "read from the source" in " ".join(d["text"] for d in channel["decisions"])
+        for axis in range(3):
+            used, is_slice = channel["acquisition"][axis], "xyz"[axis] == drawn["slice_axis"]
+            width = (max(drawn["width"], 1) if kinds[0] == "kspace" else drawn["width"]) if is_slice else 1.0
+            assert used["profile"] == kinds[0 if is_slice else 1] and used["source"] == "option"
+            spacing = (1, 1, 2)[axis] * drawn["factors_xyz"][axis]
+            assert used["width_mm"] == pytest.approx(width * spacing, rel=1e-3)
+
+
+def test_what_a_recipe_states_of_the_images_is_used(a_set, tmp_path):
+    path = tmp_path / "fine.json"
+    stated = {"model": "tikhonov", "target": {"scale": [1, 1, 2]}, "profile": "auto,auto,gaussian:2.6", "noise": 0.013}
+    path.write_text(json.dumps(stated))
+    (task,) = plan_of(a_set(1), tmp_path / "out", recipes=(str(path),)).tasks
+    assert execute_task(task).status == MADE
+    (channel,) = json.loads(Path(task.sidecar).read_text())["channels"]
+    assert channel["noise"] == 0.013 and channel["acquisition"][2]["width_mm"] == pytest.approx(2.6)
+    assert Recipe.from_dict(load_recipe(str(path)).to_dict()) == load_recipe(str(path))
+
+
+def test_k_space_ends_in_the_plane_that_was_drawn():
+    line = np.cos(np.pi * 0.9 * np.arange(64))[None, None, :] * np.ones((8, 64, 1)) * 100 + 500
+    image = Volume(line.astype(np.float32), Geometry((64, 64, 8)))
+    wanted = Degradation(in_plane=(1.5, 1.5), in_plane_profile="kspace", factor=(2, 2))
+    drawn = next(d for s in range(20) if (d := draw(wanted, image.geometry, np.random.default_rng(s))).slice_axis == 2)
+    kspace, gaussian = (
+        acquire(image, d, np.random.default_rng(0), modality="MR").array[:, :, 4:-4].std()
+        for d in (drawn, dataclasses.replace(drawn, profiles_xyz=("gaussian",) * 3))
+    )
+    # A wave beyond the band is gone; a Gaussian leaves an alias of it.
+    assert kspace < 0.3 * gaussian and gaussian > 10
+    assert drawn.stated_profile((1.5, 1.5, 2)) == "kspace:1.5,kspace:1.5,gaussian:2"
+
+
 def test_controls_draw_what_they_are_compared_with(a_set, tmp_path):
     source = a_set(1)
     options = {"per_image": 2, "model": "bspline"}
@@ -335,7 +479,7 @@ def test_controls_draw_what_they_are_compared_with(a_set, tmp_path):
 # ---------------------------------------------------------------- splits
 
 
-def test_every_copy_is_on_the_side_of_its_original():
+def test_folds_train_on_copies_and_validate_on_originals_of_other_subjects():
     real = [Case(f"r{i}", f"s{i // 2}", (), "") for i in range(14)]
     copies = [Case(f"{r.name}_c{k}", r.subject, (), "", r.name, "x") for r in real for k in range(2)]
     splits = make_splits(real, copies, (), 3)
@@ -343,13 +487,24 @@ def test_every_copy_is_on_the_side_of_its_original():
     subject = {c.name: c.subject for c in (*real, *copies)}
     for split in splits:
         assert not {subject[n] for n in split.train} & {subject[n] for n in split.val}
-        assert len(split.train) + len(split.val) == 42
-    assert sorted(n for s in splits for n in s.val) == sorted(subject)
+        assert len(split.train) + 3 * len(split.val) == 42
+    assert sorted(n for s in splits for n in s.val) == sorted(case.name for case in real)
     assert make_splits(real, copies, (), 3) == splits != make_splits(real, copies, (), 4)
 
 
 def test_given_folds_are_kept():
     real = [Case(n, n, (), "") for n in "abc"]
-    copies = [Case("a_c", "a", (), "", "a", "x")]
+    copies = [Case(f"{n}_c", n, (), "", n, "x") for n in "ac"]
     assert make_splits(real, copies, [Split(("a", "b"), ("c",))], 0) == (Split(("a", "b", "a_c"), ("c",)),)
     assert make_splits(real[:1], copies, (), 0) == ()
+    assert never_trained(real, [Split(("a", "b"), ("c",))]) == {"c"}
+    assert never_trained(real, [Split(("a", "b"), ("c",)), Split(("b", "c"), ("a",))]) == set()
+    assert never_trained(real, ()) == set()
+
+
+def test_no_copy_is_trained_on_of_a_subject_that_the_given_fold_validates_on():
+    real = [Case("a1", "a", (), ""), Case("a2", "a", (), ""), Case("b", "b", (), "")]
+    copies = [Case(f"{case.name}_c", case.subject, (), "", case.name, "x") for case in real]
+    given = [Split(("a1", "b"), ("a2",))]
+    assert make_splits(real, copies, given, 0) == (Split(("a1", "b", "b_c"), ("a2",)),)
+    assert never_trained(real, given) == {"a1", "a2"} and shared_subjects(real, given) == ["a"]

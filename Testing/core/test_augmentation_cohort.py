@@ -1,6 +1,8 @@
 """A whole training set: made, made again, stopped, killed, with bad cases among the good ones."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 import medsr
+import medsr.augmentation.contents
 from medsr.augmentation import making
 from medsr.augmentation.datasets import check_nnunet, read_dataset
 from medsr.augmentation.labels import resample_labels
@@ -125,6 +128,120 @@ augment(AugmentSpec({str(source)!r}, {str(out)!r}, ("bspline-x2", "degrade-bspli
     assert contents(out) == contents(tmp_path / "whole")
 
 
+def test_a_set_that_was_moved_is_the_same_and_one_that_was_changed_is_not(a_set, tmp_path):
+    source, out = a_set(), tmp_path / "out"
+    run(source, out, originals="copy")
+    # Copied elsewhere, under another name, with other times: as from a backup or another mount.
+    moved = tmp_path / "elsewhere" / "renamed"
+    shutil.copytree(source.parent, moved, copy_function=shutil.copyfile)
+    report = run(moved / "dataset.json", out)
+    assert (report["made"], report["kept"]) == (0, 6)
+    assert json.loads((out / "augmentation.json").read_text())["source"] == str(moved)
+    # And from there however the path is written.
+    (tmp_path / "link").symlink_to(moved)
+    for path in (moved / ".." / "renamed" / "dataset.json", tmp_path / "link"):
+        assert run(path, out)["kept"] == 6
+    record = json.loads((out / "provenance/case_0_bspline-x2-1.json").read_text())
+    assert record["source"]["images"] == ["imagesTr/case_0.nii.gz"]
+    # Another image of the same name, as old as it likes to be.
+    shutil.copy(moved / "imagesTr/case_1.nii.gz", moved / "imagesTr/case_0.nii.gz")
+    os.utime(moved / "imagesTr/case_0.nii.gz", (1, 1))
+    with pytest.raises(OutputError, match=r"was made from|made otherwise"):
+        run(moved / "dataset.json", out)
+    report = run(moved / "dataset.json", out, overwrite=True)
+    assert (report["made"], report["kept"]) == (2, 4)
+    assert (out / "imagesTr/case_0.nii.gz").read_bytes() == (moved / "imagesTr/case_1.nii.gz").read_bytes()
+
+
+def test_two_dots_in_the_path_change_nothing(a_set, tmp_path):
+    source = a_set(2)
+    dotted = source.parent / "imagesTr" / ".." / "dataset.json"
+    run(dotted, tmp_path / "one")
+    run(source, tmp_path / "other")
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    assert run(source, tmp_path / "one")["kept"] == 4
+
+
+@pytest.mark.parametrize("changed", ["labelsTr/case_0.nii.gz", "imagesTr/case_0.nii.gz"])
+def test_a_rewritten_original_is_written_anew_when_its_source_changes(a_set, tmp_path, changed):
+    def renumber(root, data):
+        data["labels"] = {"0": "background", "1": "left", "2": "right", "7": "never"}
+
+    source, out = a_set(2, spoil=renumber), tmp_path / "out"
+    run(source, out, format="nnunet")
+    target = out / "labelsTr/case_0.nii.gz"
+    kept = target.stat().st_mtime_ns
+    assert run(source, out, format="nnunet")["made"] == 0 and target.stat().st_mtime_ns == kept
+    other = source.parent / changed.replace("case_0", "case_1")
+    shutil.copy(other, source.parent / changed)
+    os.utime(source.parent / changed, (1, 1))
+    run(source, out, format="nnunet", overwrite=True)
+    now, wanted = (medsr.read_volume(path).array for path in (out / "labelsTr/case_0.nii.gz", source.parent / changed))
+    if changed.startswith("labels"):
+        assert np.array_equal(now, wanted)
+    assert check_nnunet(out) == []
+
+
+def test_unfinished_work_on_another_set_leaves_no_original_behind(a_set, tmp_path):
+    first, other, out = a_set(4), a_set(2, name="other"), tmp_path / "out"
+    array = sitk.GetArrayFromImage(sitk.ReadImage(str(other.parent / "imagesTr/case_0.nii.gz")))
+    picture = sitk.GetImageFromArray(array + 1)
+    picture.SetSpacing((1.0, 1.0, 2.0))
+    sitk.WriteImage(picture, str(other.parent / "imagesTr/case_0.nii.gz"))
+    os.utime(other.parent / "imagesTr/case_0.nii.gz", (1, 1))
+    run(first, out)
+    with pytest.raises(OutputError, match="holds other images"):
+        run(other, out)
+    run(other, out, overwrite=True)
+    assert sorted(p.name for p in (out / "imagesTr").glob("case_?.nii.gz")) == ["case_0.nii.gz", "case_1.nii.gz"]
+    assert (out / "imagesTr/case_0.nii.gz").read_bytes() == (other.parent / "imagesTr/case_0.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "most"), [("int16", 1, 9.5), ("float32", 1, 12), ("float32", 0.25, 14), ("float64", 0.1, 12)]
+)
+def test_a_copy_holds_the_steps_of_its_original_and_packs_like_it(a_set, tmp_path, kind, scale, most):
+    def convert(root, data):
+        for number in range(2):
+            path = root / f"imagesTr/case_{number}.nii.gz"
+            image = sitk.ReadImage(str(path))
+            new = sitk.GetImageFromArray((sitk.GetArrayFromImage(image) * scale).astype(kind))
+            new.CopyInformation(image)
+            sitk.WriteImage(new, str(path))
+
+    source, out = a_set(2, spoil=convert), tmp_path / "out"
+    report = run(source, out, recipes=("bspline-x2",), per_image=1, originals="copy", dry_run=True)
+    run(source, out, recipes=("bspline-x2",), per_image=1)
+    old, new = source.parent / "imagesTr/case_0.nii.gz", out / "imagesTr/case_0_bspline-x2-1.nii.gz"
+    assert new.stat().st_size < most * old.stat().st_size
+    copy = medsr.read_volume(new).array
+    assert copy.dtype == kind
+    if kind.startswith("float"):
+        assert np.abs(copy / scale - np.rint(copy / scale)).max() < 0.01 and len(np.unique(copy)) > 50
+    # What was told before is what it took, within a third.
+    written = sum(p.stat().st_size for p in out.rglob("*") if p.is_file() and p.name != "report.html")
+    assert 0.67 < report["plan"]["disk_bytes"] / written < 1.5
+
+
+def test_a_continuum_is_not_rounded_and_the_type_can_be_asked_for(a_set, tmp_path):
+    def noisy(root, data):
+        path = root / "imagesTr/case_0.nii.gz"
+        image = sitk.ReadImage(str(path))
+        array = sitk.GetArrayFromImage(image) + np.random.default_rng(0).random((10, 18, 20), np.float32)
+        new = sitk.GetImageFromArray(array.astype(np.float32))
+        new.CopyInformation(image)
+        sitk.WriteImage(new, str(path))
+
+    source = a_set(1, spoil=noisy)
+    run(source, tmp_path / "same", recipes=("bspline-x2",), per_image=1)
+    run(source, tmp_path / "small", recipes=("bspline-x2",), per_image=1, dtype="int16")
+    same, small = (
+        medsr.read_volume(tmp_path / name / "imagesTr/case_0_bspline-x2-1.nii.gz").array for name in ("same", "small")
+    )
+    assert same.dtype == np.float32 and len(np.unique(same)) > 0.9 * same.size
+    assert small.dtype == np.int16 and np.abs(same - small).max() <= 0.501
+
+
 def test_bad_cases_do_not_stop_the_others(a_set, tmp_path):
     def spoil(root, data):
         (root / "imagesTr/case_0.nii.gz").write_bytes(b"no image")
@@ -185,6 +302,19 @@ def test_a_dry_run_writes_nothing(a_set, tmp_path):
     assert (plan["cases"], plan["copies"], plan["recipes"]) == (3, 6, {"bspline-x2": 3, "degrade-bspline": 3})
     assert plan["disk_bytes"] > 1000 and plan["seconds"] > 0 and plan["memory_bytes"] > 0
     assert report["dataset"] is None
+
+
+def test_a_dry_run_reads_contents_only_where_something_could_be_compared(a_set, tmp_path, monkeypatch):
+    source, out = a_set(), tmp_path / "out"
+    read = []
+    digest = medsr.augmentation.contents._digest
+    monkeypatch.setattr("medsr.augmentation.contents._digest", lambda file: read.append(file.name) or digest(file))
+    run(source, out, dry_run=True)
+    assert read == []
+    run(source, out)
+    assert len(read) == 6 == len(set(read))
+    # Unchanged files are known by their size and time.
+    assert run(source, out, dry_run=True)["plan"]["already_there"] == 6 and len(read) == 6
 
 
 def test_a_label_map_on_another_grid_is_resampled_with_a_warning(a_set, tmp_path):
@@ -260,7 +390,27 @@ def test_a_flagged_copy_is_told(a_set, tmp_path, monkeypatch):
     monkeypatch.setattr(making, "resample_labels", eaten)
     report = run(a_set(1), tmp_path / "out", recipes=("bspline-x2",), per_image=1)
     assert report["flagged"] == [{"name": "case_0_bspline-x2-1", "reasons": ["right has vanished"]}]
-    assert "right has vanished" in (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "right has vanished" in page and "right 1, 0, 0 to 0, 0, 0" in page and "1 of 1" in page
+
+
+@pytest.mark.parametrize(("stated", "flagged"), [(None, True), (0.1, False)])
+def test_noise_that_was_guessed_is_flagged_and_noise_that_was_stated_is_not(a_set, tmp_path, stated, flagged):
+    def spoil(root, data):
+        real, other = np.random.default_rng(0).normal(0, 100, (2, 40, 40, 40))
+        real[10:30, 10:30, 10:30] += 1000
+        noisy = sitk.GetImageFromArray(np.hypot(real, other).astype(np.int16))
+        sitk.WriteImage(noisy, str(root / "imagesTr/case_0.nii.gz"))
+        label = np.zeros((40, 40, 40), np.uint8)
+        label[10:30, 10:30, 10:30] = 1
+        sitk.WriteImage(sitk.GetImageFromArray(label), str(root / "labelsTr/case_0.nii.gz"))
+
+    recipe = tmp_path / "fine.json"
+    recipe.write_text(json.dumps({"model": "bspline", "target": {"scale": [1, 1, 2]}, "noise": stated}))
+    report = run(a_set(1, spoil=spoil), tmp_path / "out", recipes=(str(recipe),), per_image=1)
+    assert bool(report["flagged"]) == flagged
+    if flagged:
+        assert "taken for noisy by its looks" in report["flagged"][0]["reasons"][0]
 
 
 def test_progress_grows_and_ends_at_one(a_set, tmp_path):
@@ -290,6 +440,7 @@ def test_a_job_comes_back_from_its_line():
     [
         {"per_image": 0}, {"per_image": True}, {"seed": -1}, {"format": "zip"}, {"images": "*.png"}, {"recipes": ()},
         {"subjects": "("}, {"subjects": "abc"}, {"device": "gpu"}, {"memory": "lots"}, {"workers": -1},
+        {"dtype": "int12"},
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options):

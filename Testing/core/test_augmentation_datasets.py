@@ -1,7 +1,10 @@
 """Training sets in every format: read, written, read again; and descriptions that lie."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 import medsr
-from medsr.augmentation.datasets import check_nnunet, read_dataset
+from medsr.augmentation.datasets import check_nnunet, division_faults, preprocessed_faults, read_dataset
 from medsr.augmentation.run import augment
 from medsr.augmentation.spec import AugmentSpec
 from medsr.errors import InputError, InputNotFoundError, InvalidValueError
@@ -61,7 +64,8 @@ def test_a_set_survives_every_format(a_set, tmp_path, kind):
     assert (made.format, len(made.real), len(made.synthetic)) == (kind, 3, 3)
     assert made.labels == {"background": 0, "left": 1, "right": 2}
     assert {c.subject for c in made.cases} == {"case_0", "case_1", "case_2"}
-    assert len(made.splits) == 3 and {n for s in made.splits for n in s.val} == {c.name for c in made.cases}
+    assert len(made.splits) == 3 and {n for s in made.splits for n in s.val} == {c.name for c in made.real}
+    assert all(len(split.train) == 4 for split in made.splits)
     for case in made.synthetic:
         original = next(c for c in made.real if c.name == case.origin)
         assert original.subject == case.subject
@@ -101,10 +105,11 @@ def test_nnunet_regions_are_handed_on(arrays, tmp_path):
     root = tmp_path / "set"
     label = label.copy()
     label[3, 4:6, 5:7] = 2
-    save(image, root / "imagesTr/a_0000.nii.gz")
-    save(label, root / "labelsTr/a.nii.gz")
+    for name in ("a", "b"):
+        save(image, root / f"imagesTr/{name}_0000.nii.gz")
+        save(label, root / f"labelsTr/{name}.nii.gz")
     labels = {"background": 0, "whole": [1, 2], "core": [2]}
-    data = {"channel_names": {"0": "MR"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
+    data = {"channel_names": {"0": "MR"}, "labels": labels, "numTraining": 2, "file_ending": ".nii.gz"}
     (root / "dataset.json").write_text(json.dumps({**data, "regions_class_order": [1, 2]}))
     report = run(root, tmp_path / "out")
     made = json.loads((tmp_path / "out/dataset.json").read_text())
@@ -203,6 +208,53 @@ def test_bids_with_sessions_and_a_second_contrast(arrays, tmp_path):
     assert "No image fits sub-02" in " ".join(read_dataset(root).warnings)
 
 
+def test_bids_keeps_sidecars_other_contrasts_and_what_the_set_says_of_itself(arrays, tmp_path):
+    image, label = arrays
+    root, out = tmp_path / "bids", tmp_path / "out"
+    for subject in ("01", "02"):
+        stem = f"sub-{subject}/anat/sub-{subject}"
+        for suffix in ("T1w", "T2w"):
+            save(image, root / f"{stem}_{suffix}.nii.gz")
+            (root / f"{stem}_{suffix}.json").write_text('{"MagneticFieldStrength": 3}')
+        save(label, root / f"derivatives/manual/{stem}_dseg.nii.gz")
+    (root / "sub-01/dwi").mkdir()
+    (root / "sub-01/dwi/sub-01_dwi.bval").write_text("0")
+    table = "participant_id\tage\nsub-01\t30\nsub-02\t40\n"
+    for name, text in (("participants.tsv", table), ("README.md", "mine"), ("CHANGES", "1.0"), ("T1w.json", "{}")):
+        (root / name).write_text(text)
+    (root / "dataset_description.json").write_text('{"Name": "two", "BIDSVersion": "1.10.0"}')
+    run(root, out)
+    for name in ("sub-01/anat/sub-01_T1w.json", "sub-02/anat/sub-02_T2w.nii.gz", "sub-01/dwi/sub-01_dwi.bval",
+                 "participants.tsv", "README.md", "CHANGES", "T1w.json"):  # fmt: skip
+        assert (out / name).read_bytes() == (root / name).read_bytes(), name
+    assert not (out / "README").exists() and not (out / "derivatives/manual").exists()
+    made = out / "derivatives/medsr"
+    assert json.loads((made / "T1w.json").read_text()) == {"SkullStripped": False}
+    ignored = (made / ".bidsignore").read_text().split()
+    beside = {p.name + "/" * p.is_dir() for p in made.iterdir() if not p.name.startswith("sub-")}
+    assert beside - {"T1w.json", "dseg.tsv", "dataset_description.json", ".bidsignore", "report.html"} <= set(ignored)
+    # A second call has nothing to do, and the images are still found where they were.
+    assert run(root, out)["kept"] == 2 and len(read_dataset(out).cases) == 4
+
+
+@pytest.mark.slow
+def test_the_validator_of_bids_accepts_what_was_made(arrays, tmp_path):
+    validator = shutil.which("bids-validator-deno")
+    if validator is None:
+        pytest.skip("The validator of BIDS is not installed: pip install bids-validator-deno")
+    image, label = arrays
+    root, out = tmp_path / "bids", tmp_path / "out"
+    for subject in ("01", "02"):
+        save(image, root / f"sub-{subject}/anat/sub-{subject}_T1w.nii.gz")
+        save(label, root / f"derivatives/manual/sub-{subject}/anat/sub-{subject}_dseg.nii.gz")
+    (root / "dataset_description.json").write_text('{"Name": "two", "BIDSVersion": "1.10.0"}')
+    run(root, out, recipes=("bspline-x2", "degrade-bspline"), per_image=2)
+    for folder in (out, out / "derivatives/medsr", out / "derivatives/labels"):
+        ended = subprocess.run([validator, "--json", str(folder)], capture_output=True, text=True)
+        errors = [i for i in json.loads(ended.stdout)["issues"]["issues"] if i["severity"] == "error"]
+        assert errors == [], folder
+
+
 def test_monai_lists_with_folds_validation_and_nested_folders(a_set):
     def spoil(root, data):
         for number, entry in enumerate(data["training"]):
@@ -225,12 +277,156 @@ def test_monai_lists_with_folds_validation_and_nested_folders(a_set):
 
 
 @pytest.mark.network
-def test_monai_reads_what_was_written(a_set, tmp_path):
+@pytest.mark.parametrize("count", [1, 2])
+def test_monai_reads_what_was_written_and_makes_batches_of_originals_and_copies(a_set, tmp_path, count):
     data = pytest.importorskip("monai.data")
-    run(a_set(2), tmp_path / "out")
+
+    def tell(root, described):
+        for number, entry in enumerate(described["training"]):
+            entry.update(age=40 + number, site="A")
+
+    run(a_set(count, spoil=tell), tmp_path / "out", recipes=("degrade-bspline",))
     entries = data.load_decathlon_datalist(str(tmp_path / "out/dataset.json"), True, "training")
-    assert len(entries) == 4
+    assert len(entries) == 2 * count
     assert all(Path(entry["image"]).is_file() and Path(entry["label"]).is_file() for entry in entries)
+    assert len({tuple(sorted(entry)) for entry in entries}) == 1 and ("fold" in entries[0]) == (count > 1)
+    batch = data.list_data_collate([{**entry, "image": np.zeros((1, 4, 4))} for entry in entries])
+    assert batch["origin"] == [*["acquired"] * count, *(f"case_{n}" for n in range(count))]
+    assert batch["age"].tolist() == [*range(40, 40 + count)] * 2
+
+
+def test_lists_and_keys_of_a_description_are_kept_and_only_training_subjects_get_copies(a_set, tmp_path):
+    def divide(root, data):
+        first, second, third, fourth = data["training"]
+        for number, entry in enumerate((first, second, third)):
+            entry.update(age=30 + number, subject=f"p{number}")
+        (root / "imagesTs").mkdir()
+        shutil.copy(root / "imagesTr/case_0.nii.gz", root / "imagesTs/t0.nii.gz")
+        data["validation"] = [third]
+        data["test"] = ["./imagesTs/t0.nii.gz", "./imagesTs/nowhere.nii.gz"]
+        data["held_out"] = [{**fourth, "note": "another scanner"}]
+        data["training"] = [first, second]
+        data["contact"] = ["one", "two"]
+
+    source, out = a_set(4, spoil=divide), tmp_path / "out"
+    report = run(source, out, recipes=("degrade-bspline",))
+    assert report["made"] == 2
+    told = " ".join(report["warnings"])
+    assert "1 cases are kept for validation" in told and "1 entries of the list 'test' name no file" in told
+    made = json.loads((out / "dataset.json").read_text())
+    assert [(e["subject"], e["age"], e["origin"]) for e in made["training"]] == [
+        ("p0", 30, "acquired"), ("p1", 31, "acquired"), ("p0", 30, "case_0"), ("p1", 31, "case_1"),
+    ]  # fmt: skip
+    assert [(e["subject"], e["age"], e["origin"]) for e in made["validation"]] == [("p2", 32, "acquired")]
+    assert made["contact"] == ["one", "two"] and (made["numTraining"], made["numTest"]) == (4, 1)
+    (test,), (held,) = made["test"], made["held_out"]
+    assert (out / test).read_bytes() == (source.parent / "imagesTr/case_0.nii.gz").read_bytes()
+    assert held["note"] == "another scanner" and (out / held["image"]).is_file() and (out / held["label"]).is_file()
+    (split,) = read_dataset(out).splits
+    assert len(split.train) == 4 and split.val == ("case_2",)
+    # Made larger again, the lists are still what they were, and in another format it is told that they are not.
+    again = run(out, tmp_path / "again", recipes=("degrade-bspline",))
+    assert again["made"] == 2
+    assert json.loads((tmp_path / "again/dataset.json").read_text())["test"] == made["test"]
+    told = run(source, tmp_path / "nnunet", recipes=("degrade-bspline",), format="nnunet")["warnings"]
+    assert any("list 'test' (1 entries) is not handed on" in text for text in told)
+    (split,) = read_dataset(tmp_path / "nnunet").splits
+    assert len(split.train) == 4 and split.val == ("case_2",)
+
+
+def test_lists_of_tests_lead_out_of_no_folder(a_set, tmp_path):
+    save(np.zeros((4, 4, 4), np.int16), tmp_path / "secret.nii.gz")
+
+    def spoil(root, data):
+        data["test"] = ["../secret.nii.gz", 3, {"image": "dataset.json"}, {"label": "labelsTr/case_0.nii.gz"}]
+
+    found = read_dataset(a_set(2, spoil=spoil))
+    assert (found.lists, found.carried) == ({"test": ()}, {}) and "4 entries of the list 'test'" in found.warnings[0]
+
+
+# ---------------------------------------------------------------- folds for nnU-Net
+
+
+def test_folds_of_an_nnunet_set_are_five_and_validate_on_originals(a_set, tmp_path):
+    out = tmp_path / "Dataset501_Larger"
+    report = run(a_set(3), out, format="nnunet", recipes=("degrade-bspline",), per_image=2)
+    assert report["nnunet_faults"] == []
+    folds = json.loads((out / "splits_final.json").read_text())
+    assert len(folds) == 5 and folds[3] == folds[0]
+    copies = {case.name for case in read_dataset(out).synthetic}
+    for fold in folds:
+        assert not copies & set(fold["val"]) and len(fold["val"]) == 1 and len(fold["train"]) == 6
+        assert fold["val"][0] not in {name.partition("_degrade")[0] for name in fold["train"]}
+    assert len(read_dataset(out).splits) == 3
+    plan, train = report["next"]
+    assert plan.startswith("nnUNetv2_plan_and_preprocess -d 501 ") and "target_spacing" not in plan
+    assert train == f"medsr augment check {out} && nnUNetv2_train 501 3d_fullres 0"
+    page = (out / "report.html").read_text()
+    assert f"{plan}\nmedsr augment check {out} &amp;&amp; nnUNetv2_train" in page
+
+
+def test_folds_that_test_on_what_was_trained_on_are_refused(a_set, tmp_path):
+    out, preprocessed = tmp_path / "Dataset501_Larger", tmp_path / "preprocessed"
+    run(a_set(5), out, format="nnunet", recipes=("degrade-bspline",))
+    file, names = out / "splits_final.json", [case.name for case in read_dataset(out).cases]
+    good = json.loads(file.read_text())
+    assert division_faults(read_dataset(out)) == []
+
+    def faults(folds):
+        file.write_text(json.dumps(folds))
+        return " ".join(division_faults(read_dataset(out)))
+
+    copy = "case_0_degrade-bspline-1"
+    assert "validates on 1 copies" in faults([{"train": ["case_1"], "val": ["case_0", copy]}])
+    assert "images of 1 subjects, such as case_0" in faults([{"train": ["case_1", copy], "val": ["case_0"]}])
+    file.unlink()
+    assert "no splits_final.json" in division_faults(read_dataset(out))[0]
+    file.write_text(json.dumps(good))
+    # What nnU-Net has preprocessed: nothing, without folds, with its own, with too few, with ours.
+    theirs = preprocessed / out.name / "splits_final.json"
+    assert "not there" in preprocessed_faults(out, preprocessed, names)[0]
+    theirs.parent.mkdir(parents=True)
+    assert "would divide by itself" in preprocessed_faults(out, preprocessed, names)[0]
+    for other in (list(reversed(good)), good[:3], [{"train": ["nobody"], "val": []}], "x"):
+        theirs.write_text(json.dumps(other))
+        assert "Run: cp" in preprocessed_faults(out, preprocessed, names)[0]
+    theirs.write_text(json.dumps(good))
+    assert preprocessed_faults(out, preprocessed, names) == []
+
+
+def test_copies_that_a_converter_made_nameless_are_refused(a_set, tmp_path):
+    source, out = a_set(2), tmp_path / "out"
+    run(source, out, format="nnunet", recipes=("degrade-bspline",))
+    converted = tmp_path / "converted"
+    shutil.copytree(out, converted, ignore=shutil.ignore_patterns("provenance", "*.json"))
+    shutil.copy(out / "dataset.json", converted)
+    (fault,) = division_faults(read_dataset(converted))
+    assert "2 cases have names of copies, such as case_0_degrade-bspline-1" in fault
+    assert division_faults(read_dataset(source)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_nnunet_itself_plans_with_these_folds_and_accepts_the_set(a_set, tmp_path):
+    pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: pip install nnunetv2==2.8.1")
+    raw, preprocessed = tmp_path / "raw", tmp_path / "preprocessed"
+    out = raw / "Dataset501_Larger"
+    report = run(a_set(5), out, format="nnunet", recipes=("bspline-x2",))
+    environment = {"nnUNet_raw": raw, "nnUNet_preprocessed": preprocessed, "nnUNet_results": tmp_path / "results"}
+    code = (
+        "import sys\n"
+        "from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_and_preprocess_entry\n"
+        "if __name__ == '__main__': sys.argv = sys.argv[1:]; plan_and_preprocess_entry()"
+    )
+    (tmp_path / "plan.py").write_text(code)
+    command = report["next"][0].split()
+    subprocess.run(
+        [sys.executable, str(tmp_path / "plan.py"), *command, "-np", "1", "-npfp", "1"],
+        env={**os.environ, **{name: str(path) for name, path in environment.items()}}, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert preprocessed_faults(out, preprocessed, [case.name for case in read_dataset(out).cases]) == []
+    (plans,) = (preprocessed / out.name).glob("medsrPlans.json")
+    assert json.loads(plans.read_text())["configurations"]["3d_fullres"]["spacing"] == [1.0, 0.5, 0.5]
 
 
 # ---------------------------------------------------------------- hostile and broken

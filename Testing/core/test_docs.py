@@ -46,6 +46,7 @@ OTHER_PROGRAMS = {
     "--extra-index-url",
     "--index-url",
     "--page",
+    "--verify_dataset_integrity",
     # Dask and SLURM
     "--nworkers",
     "--nthreads",

@@ -79,6 +79,18 @@ def test_a_filter_is_seen(anatomy, taper):
     assert found.probability > 0.95
 
 
+def test_a_filter_that_may_as_well_be_a_slice_profile_is_not_undone(anatomy):
+    """Undoing what was not done multiplies the finest detail; leaving a filter in costs little."""
+    array = sampled(anatomy, Profile("gaussian", 1.0))
+    asked = [
+        Candidate(Profile("kspace"), 1.0),
+        Candidate(Profile("kspace", 1.0, 1.0), 1e30),
+        Candidate(Profile(), 1e-30),
+    ]
+    found = likeliest_profile(array, (float(FACTOR), 1.0, 1.0), (0,), asked)
+    assert (found.profile.kind, found.profile.taper) == ("kspace", 0.0)
+
+
 def test_zeros_that_were_filled_in_are_seen(anatomy):
     found = found_along_z(sampled(anatomy, Profile("kspace", 1.33)))
     assert found.profile == Profile("kspace", 1.33)

@@ -33,6 +33,7 @@ class Drawn:
         width: width of the slice profile over the distance of the slices.
         noise: standard deviation over the 99th percentile.
         contrast: exponent of the intensities.
+        profiles_xyz: kind of the profile along each grid axis.
     """
 
     slice_axis: int
@@ -40,6 +41,23 @@ class Drawn:
     width: float
     noise: float
     contrast: float
+    profiles_xyz: tuple[str, str, str] = ("gaussian", "gaussian", "gaussian")
+
+    def width_along(self, axis: int) -> float:
+        """Width of the profile along a grid axis, over the distance of the samples."""
+        width = self.width if axis == self.slice_axis else 1.0
+        # A band wider than the voxels was filled up with zeros; a narrower one there is not.
+        return max(width, 1.0) if self.profiles_xyz[axis] == "kspace" else width
+
+    def stated_profile(self, spacing_xyz_mm: Sequence[float]) -> str:
+        """What `UpscaleOptions.profile` says of an image of this acquisition, whose voxels are as large as given."""
+        stated = [
+            f"{kind}:{self.width_along(axis) * spacing:.6g}" if factor > 1 else "auto"
+            for axis, (kind, factor, spacing) in enumerate(
+                zip(self.profiles_xyz, self.factors_xyz, spacing_xyz_mm, strict=True)
+            )
+        ]
+        return ",".join(stated)
 
 
 def draw(degradation: Degradation, geometry: Geometry, rng: Generator, *, planar: bool = False) -> Drawn:
@@ -55,14 +73,16 @@ def draw(degradation: Degradation, geometry: Geometry, rng: Generator, *, planar
     contrast = _log_uniform(degradation.contrast, rng)
     spacing = geometry.spacing_xyz_mm
     if planar:
-        return Drawn(2, (factor, factor, 1.0), 1.0, noise, contrast)
+        return Drawn(2, (factor, factor, 1.0), 1.0, noise, contrast, (degradation.in_plane_profile,) * 3)
     if max(spacing) / min(spacing) >= ANISOTROPIC_RATIO:
         axis = int(np.argmax(spacing))
     # Slices so thick that nothing is left of the image teach nothing.
     factor = min(factor, max(1.0, degradation.thickest_mm / spacing[axis]))
     factors = [in_plane] * 3
     factors[axis] = max(factor, 1.0)
-    return Drawn(axis, (factors[0], factors[1], factors[2]), width, noise, contrast)
+    kinds = [degradation.in_plane_profile] * 3
+    kinds[axis] = degradation.profile
+    return Drawn(axis, (factors[0], factors[1], factors[2]), width, noise, contrast, (kinds[0], kinds[1], kinds[2]))
 
 
 def acquire(volume: Volume, drawn: Drawn, rng: Generator, *, modality: str) -> Volume:
@@ -80,22 +100,30 @@ def acquire(volume: Volume, drawn: Drawn, rng: Generator, *, modality: str) -> V
         array = _bent(array, drawn.contrast)
     factors_zyx = drawn.factors_xyz[::-1]
     samples = [math.ceil(n / f - 1e-6) for n, f in zip(volume.geometry.shape_zyx, factors_zyx, strict=True)]
-    widths = [drawn.width if axis == 2 - drawn.slice_axis else 1.0 for axis in range(3)]
+    profiles = [
+        Profile(drawn.profiles_xyz[axis], drawn.width_along(axis) if drawn.factors_xyz[axis] > 1 else 1.0)
+        for axis in (2, 1, 0)
+    ]
     acquisition = Acquisition(
         tuple(
-            AxisSampling(n, m, f, Profile("gaussian", w if f > 1 else 1.0))
-            for n, m, f, w in zip(volume.geometry.shape_zyx, samples, factors_zyx, widths, strict=True)
+            AxisSampling(n, m, f, profile)
+            for n, m, f, profile in zip(volume.geometry.shape_zyx, samples, factors_zyx, profiles, strict=True)
         )
     )
     array = np.asarray(acquisition.forward(array), dtype=np.float32)
+    rician = modality == "MR" and not volume.planar and float(array.min()) >= 0
     if drawn.noise > 0:
-        array = _noisy(array, drawn.noise, rng, rician=modality == "MR" and not volume.planar)
+        array = _noisy(array, drawn.noise, rng, rician=rician)
     spacing = [s * f for s, f in zip(volume.geometry.spacing_xyz_mm, drawn.factors_xyz, strict=True)]
-    is_thick = drawn.factors_xyz[drawn.slice_axis] > 1
+    facts = _facts(volume.facts, drawn, spacing) if drawn.factors_xyz[drawn.slice_axis] > 1 else volume.facts
+    if drawn.noise > 0 and rician:
+        # What was added is known, and need not be told from anatomy by its looks. So may be what was averaged before.
+        own = (volume.facts.number("noise") or 0.0) / math.sqrt(math.prod(drawn.factors_xyz))
+        facts = Facts((*facts.without("noise"), Fact("noise", math.hypot(drawn.noise, own), "header")))
     return volume.replace(
         array=_as_type(array, volume.array.dtype),
         geometry=volume.geometry.with_grid(spacing, samples[::-1]),
-        facts=_facts(volume.facts, drawn, spacing) if is_thick else volume.facts,
+        facts=facts,
     )
 
 
@@ -104,14 +132,16 @@ def _facts(known: Facts, drawn: Drawn, spacing_xyz_mm: Sequence[float]) -> Facts
     axis = AXES[drawn.slice_axis]
     thickness = spacing_xyz_mm[drawn.slice_axis] * drawn.width
     kept = known.without("thickness_mm", "encoding", "resolution_mm")
-    made = (Fact("encoding", "slice", "header", axis), Fact("thickness_mm", thickness, "header", axis))
-    return Facts((*kept, *made))
+    # Partitions are Fourier-encoded across the slab, as in 3D MR.
+    encoding = "partition" if drawn.profiles_xyz[drawn.slice_axis] == "kspace" else "slice"
+    return Facts((*kept, Fact("encoding", encoding, "header", axis), Fact("thickness_mm", thickness, "header", axis)))
 
 
 def describe(drawn: Drawn) -> dict[str, object]:
     """What was drawn, ready for JSON."""
     data = dataclasses.asdict(drawn)
     data["slice_axis"] = "xyz"[drawn.slice_axis]
+    data["profiles_xyz"] = list(drawn.profiles_xyz)
     data["factors_xyz"] = [round(f, 6) for f in drawn.factors_xyz]
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in data.items()}
 
@@ -132,7 +162,7 @@ def _bent(array: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:
 
 
 def _noisy(array: NDArray[np.float32], level: float, rng: Generator, *, rician: bool) -> NDArray[np.float32]:
-    if rician and array.min() >= 0:
+    if rician:
         return np.asarray(add_rician_noise(array, level, rng), dtype=np.float32)
     low, high = (float(v) for v in np.percentile(array, (1, 99)))
     noise = rng.standard_normal(array.shape, dtype=np.float32) * np.float32(level * (high - low))

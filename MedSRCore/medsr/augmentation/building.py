@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +14,21 @@ import numpy as np
 import medsr
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.checks import Checked
+from medsr.augmentation.contents import Contents
+from medsr.augmentation.costs import Cost, cost_of
 from medsr.augmentation.datasets import Layout, copy_name, real_name
-from medsr.augmentation.making import is_complete
 from medsr.augmentation.recipes import Recipe, load_recipe
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.tasks import Task
 from medsr.catalog import find_model
-from medsr.errors import InvalidValueError, MedSRError
-from medsr.geometry import Geometry
-from medsr.inference.planner import make_plan
+from medsr.errors import InvalidValueError
 from medsr.io.formats import PLANAR_ONLY, WRITABLE, suffix_of
-from medsr.options import UpscaleOptions
-from medsr.planning.target import resolve_target
-from medsr.volume import Volume
 
 _LOSSLESS = tuple(ending for ending in WRITABLE if ending not in (".jpg", ".jpeg", ".nhdr", ".mhd", ".mgh"))
+_DECIDES_NOTHING = (
+    "digest", "device", "memory", "overwrite", "needs_bytes", "seconds", "images", "label", "image_outputs",
+    "label_output", "sidecar", "sources",
+)  # fmt: skip
 _NNUNET_VOLUMES = (".nii.gz", ".nrrd", ".mha")
 
 
@@ -45,6 +44,7 @@ class TaskBuilder:
         structures: name -> value in the output.
         values: value in the source -> value in the output.
         ending: the extension that all files of the output have, where its format allows one only.
+        contents: what the files of the source hold.
     """
 
     spec: AugmentSpec
@@ -54,6 +54,7 @@ class TaskBuilder:
     structures: Mapping[str, int]
     values: Mapping[int, int]
     ending: str | None
+    contents: Contents
 
     def placed(self, found: Checked) -> Case:
         """The original as it will lie in the output."""
@@ -63,24 +64,22 @@ class TaskBuilder:
         places = self.layout.places(case, image, label)
         return dataclasses.replace(case, images=tuple(map(str, places.images)), label=str(places.label))
 
-    def tasks_of(self, found: Checked, recipes: Sequence[Recipe]) -> tuple[list[Task], int]:
-        """The tasks of one case, and the disk space that they will take."""
+    def tasks_of(self, found: Checked, recipes: Sequence[Recipe]) -> list[tuple[Task, Cost]]:
+        """The tasks of one case, and what each will cost."""
         case = found.case
         original = real_name(case, self.dataset, self.kind)
-        tasks, size, used = [], 0, set[str]()
+        tasks, used = [], set[str]()
         for copy in range(1, self.spec.per_image + 1):
             seed = seed_of(self.spec.seed, case.name, copy)
             recipe = _chosen(recipes[(copy - 1) % len(recipes)], copy, seed, used, self.spec.model)
             used.add(recipe.name)
-            task, voxels = self._task(found, recipe, copy, seed, copy_name(original, recipe.name, copy, self.kind))
-            tasks.append(task)
-            if not is_complete(task):
-                size += int((found.image_bytes + found.label_bytes) * voxels / found.geometry.voxels)
-        return tasks, size
+            name = copy_name(original, recipe.name, copy, self.kind)
+            cost = cost_of(recipe, found, self._modality(0), self.spec.dtype)
+            tasks.append((self._task(found, recipe, copy, seed, name, cost), cost))
+        return tasks
 
-    def _task(self, found: Checked, recipe: Recipe, copy: int, seed: int, name: str) -> tuple[Task, int]:
+    def _task(self, found: Checked, recipe: Recipe, copy: int, seed: int, name: str, cost: Cost) -> Task:
         case = found.case
-        grid, memory, seconds = _cost(recipe, found.geometry, found.planar, self._modality(0))
         made = Case(name, case.subject, case.images, case.label, case.name, recipe.name)
         ending = self.ending or _lossless_ending(found)
         places = self.layout.places(made, ending, ending)
@@ -108,11 +107,12 @@ class TaskBuilder:
             sources=sources,
             device=self.spec.device,
             memory=self.spec.memory,
+            dtype=self.spec.dtype,
             overwrite=self.spec.overwrite,
-            needs_bytes=memory,
-            seconds=seconds * len(case.images),
+            needs_bytes=cost.memory_bytes,
+            seconds=cost.seconds,
         )
-        return dataclasses.replace(task, digest=digest_of(task)), grid.voxels * len(case.images)
+        return dataclasses.replace(task, digest=digest_of(task, self.contents))
 
     def _modality(self, channel: int) -> str:
         """What the name of a channel says: "CT", "MR", or "auto" where it says nothing."""
@@ -150,15 +150,15 @@ def seed_of(seed: int, case: str, copy: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{case}/{copy}".encode()).digest()[:6], "big")
 
 
-def digest_of(task: Task) -> str:
-    """SHA-256 of everything that decides a copy: the task, the state of its files, the version of MedSR."""
+def digest_of(task: Task, contents: Contents) -> str:
+    """SHA-256 of everything that decides a copy: the task, what its files hold, the version of MedSR.
+
+    Where the files lie and when they were written decides nothing: a set that was moved or copied is the same.
+    """
     data = dataclasses.asdict(task)
-    for key in ("digest", "device", "memory", "overwrite", "needs_bytes", "seconds", "image_outputs", "label_output"):
+    for key in _DECIDES_NOTHING:
         del data[key]
-    del data["sidecar"]
-    data["files"] = [[Path(p).stat().st_size, Path(p).stat().st_mtime_ns] for p in (*task.images, task.label)]
-    for key in ("images", "label"):
-        del data[key]
+    data["files"] = [contents.of(path) for path in (*task.images, task.label)]
     data["version"] = medsr.__version__
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
@@ -183,33 +183,6 @@ def _chosen(recipe: Recipe, copy: int, seed: int, used: set[str], model: str | N
         raise InvalidValueError(f"Recipe {recipe.name} has nothing left to draw for copy {copy}. Ask for fewer copies.")
     # A stream of its own: what the chosen recipe draws later does not depend on how many there were.
     return left[int(np.random.default_rng((seed, 1)).integers(len(left)))]
-
-
-def _cost(recipe: Recipe, geometry: Geometry, planar: bool, modality: str) -> tuple[Geometry, int, float]:
-    """Grid of a copy, memory and seconds; raises InvalidValueError for a target that changes nothing."""
-    targets = {key: value for key, value in recipe.target.items() if key != "grid"}
-    source = geometry
-    if recipe.degrade is not None:
-        # What will be measured is not drawn yet: half the voxels along each axis, which is near the middle.
-        size = [max(n // 2, 1) for n in geometry.size_xyz[: 2 if planar else 3]] + ([1] if planar else [])
-        spacing = [s * 2 for s in geometry.spacing_xyz_mm[: 2 if planar else 3]]
-        source = geometry.with_grid([*spacing, *geometry.spacing_xyz_mm[len(spacing) :]], size)
-    options = UpscaleOptions(model=recipe.model, **(targets or {"scale": (2.0, 2.0, 2.0)}))
-    grid = resolve_target(source, options, planar=planar).output if targets else geometry
-    memory, seconds = _estimate(source, options, planar, "MR" if modality == "auto" else modality)
-    # Beside the image: the fields of the structures and the label map.
-    return grid, memory + 12 * grid.voxels, seconds
-
-
-@lru_cache(maxsize=256)
-def _estimate(geometry: Geometry, options: UpscaleOptions, planar: bool, modality: str) -> tuple[int, float]:
-    blank = np.broadcast_to(np.zeros(1, np.float32), geometry.shape_zyx)
-    volume = Volume(blank, geometry, modality=modality, planar=planar)
-    try:
-        found = make_plan(volume, options, runnable=True).estimate()
-    except MedSRError as error:
-        raise InvalidValueError(str(error)) from error
-    return int(found["memory_bytes"]), float(found["seconds"])
 
 
 def _relative(path: str, root: str) -> str:

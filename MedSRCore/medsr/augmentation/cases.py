@@ -20,6 +20,7 @@ class Case:
         label: absolute path of the label map.
         origin: name of the case that this one was made from; "" for a real image.
         recipe: name of the recipe that made it; "" for a real image.
+        keys: whatever else the description says of the case (age, site, ...), to be handed on.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Case:
     label: str
     origin: str = ""
     recipe: str = ""
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_synthetic(self) -> bool:
@@ -56,6 +58,10 @@ class Dataset:
         labels: name of each structure -> its value in the label maps; the background is 0.
         splits: folds that the set defines itself; empty where it has none.
         description: whatever else its description says, to be handed on (licence, reference, ...).
+        lists: lists of other images that the description holds, such as those for testing: name -> entries, whose
+            paths are those of `carried`.
+        carried: files that are neither images nor labels of `cases` and belong to the set: path below `root` of a set
+            of the same format -> absolute path.
         warnings: sentences that a person should read.
     """
 
@@ -67,6 +73,8 @@ class Dataset:
     labels: Mapping[str, int] = field(default_factory=dict)
     splits: tuple[Split, ...] = ()
     description: Mapping[str, Any] = field(default_factory=dict)
+    lists: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    carried: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property

@@ -94,7 +94,7 @@ def check_case(case: Case, dataset: Dataset) -> Checked:
         warnings.append(f"{case.name}: the label map is empty.")
     grid = grids[0]
     if not grid.is_same_as(label.geometry, SAME_GRID):
-        if not _overlap(label.geometry, grid):
+        if not overlap(label.geometry, grid):
             raise InputError("Image and label map do not meet anywhere in patient space.")
         warnings.append(
             f"{case.name}: image ({grid.describe()}) and label map ({label.geometry.describe()}) lie on "
@@ -114,8 +114,8 @@ def check_case(case: Case, dataset: Dataset) -> Checked:
     )
 
 
-def _overlap(one: Geometry, other: Geometry) -> bool:
-    """Whether the boxes around both grids meet."""
+def overlap(one: Geometry, other: Geometry) -> bool:
+    """Whether the boxes around both grids meet in the patient."""
     corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in one.size_xyz])).reshape(3, -1).T
     index = other.to_index(one.to_patient(corners))
     return bool((index.max(axis=0) > -0.5).all() and (index.min(axis=0) < np.array(other.size_xyz) - 0.5).all())

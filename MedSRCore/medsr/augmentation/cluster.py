@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
@@ -76,7 +77,9 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if cluster in (None, LOCAL):
-            here = stack.enter_context(_local_cluster(distributed, workers, memory, needs_bytes))
+            # Last to go, when the workers have ended: what one that was killed left there goes with it.
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="medsr-", ignore_cleanup_errors=True))
+            here = stack.enter_context(_local_cluster(distributed, workers, memory, needs_bytes, scratch))
             yield DaskExecutor(stack.enter_context(distributed.Client(here)), owns_workers=True)
         else:
             yield DaskExecutor(stack.enter_context(_connect(distributed, str(cluster))), owns_workers=False)
@@ -156,8 +159,12 @@ def remove_drafts(tasks: Sequence[Task]) -> None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_bytes: int) -> Any:
-    """Processes on this machine, reachable from this machine only."""
+def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_bytes: int, scratch: str) -> Any:
+    """Processes on this machine that obey nobody else.
+
+    A scheduler runs whatever code it is sent, and on a machine of several users all of them reach its port. So it
+    listens on this machine only, and to nobody without the key that is made here for this one cluster.
+    """
     cores = os.cpu_count() or 1
     count, each = choose_workers(workers, memory, needs_bytes, cores, available_memory())
     # Threads of several processes on the same cores would only stand in each other's way.
@@ -165,6 +172,9 @@ def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_byt
     # A worker near its limit holds nothing that it could give away. Pausing it would be forever; it is ended instead
     # when it goes too far, and a fresh one tries again.
     settings: dict[str, Any] = {f"distributed.worker.memory.{name}": False for name in ("target", "spill", "pause")}
+    # Its pages would tell every user of the machine which files are worked on.
+    settings |= {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    settings["temporary-directory"] = scratch
     # OpenMP reads its variable when it is loaded: later is too late.
     settings["distributed.nanny.pre-spawn-environ"] = {name: os.environ.get(name, threads) for name in _THREADS}
     with import_module("dask").config.set(settings):
@@ -174,8 +184,21 @@ def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_byt
             memory_limit=each,
             dashboard_address=_LOOPBACK,
             worker_dashboard_address=_LOOPBACK,
+            scheduler_kwargs={"dashboard": False},
+            security=_own_key(),
             silence_logs=logging.CRITICAL,
         )
+
+
+def _own_key() -> Any:
+    """A certificate for one cluster; it is never written to a disk that outlives it."""
+    try:
+        return import_module("distributed.security").Security.temporary()
+    except ImportError as error:
+        raise MissingDependencyError(
+            "Several processes on this machine talk to each other encrypted, which needs the package cryptography, not "
+            "installed here. Install with: pip install 'medsr[cohort]'"
+        ) from error
 
 
 @contextmanager

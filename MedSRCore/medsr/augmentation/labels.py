@@ -3,8 +3,11 @@
 Each structure is an indicator of 0 and 1. Weighing it with cubic B-splines (without the usual prefilter, so the kernel
 is a smooth bump of 0.58 voxels standard deviation) gives a smooth field from 0 to 1 on any grid, and the fields of all
 classes sum to one (Unser 1999, section II). Its level 0.5 is the surface of a large structure; of small and thin ones
-it lies too far inside. So each structure gets the level that leaves its volume as it was, and a voxel goes to the class
-that is furthest above its level.
+it lies too far inside. So every class gets an offset, and all offsets together leave every volume as it was
+(`medsr.augmentation.partition`).
+
+A grid that has the same voxels in another order or a part of them, as after flipping, turning by right angles or
+cropping, gets them as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from medsr.augmentation.partition import Share, divide
 from medsr.errors import InputError
 from medsr.geometry import Geometry
 from medsr.physics.profiles import Profile
@@ -22,7 +26,8 @@ from medsr.physics.sampling import AxisSampling, apply_along
 from medsr.volume import Volume
 
 _MARGIN = 3
-_NEAR_ENOUGH = 0.002
+_SAME_VOXELS = 0.02
+"""Fraction of a voxel at the far corner: rounding in headers."""
 
 
 def resample_labels(label: Volume, grid: Geometry) -> Volume:
@@ -42,26 +47,45 @@ def resample_labels(label: Volume, grid: Geometry) -> Volume:
     values = label_values(label)
     if label.geometry.is_same_as(grid):
         return label
-    winner = np.zeros(grid.shape_zyx, dtype=label.array.dtype)
-    highest = np.full(grid.shape_zyx, -np.inf, dtype=np.float32)
-    structures = np.zeros(grid.shape_zyx, dtype=np.float32)
-    for value in values:
-        if value == 0:
-            continue
+    taken = taken_over(label, grid)
+    if taken is not None:
+        return label.replace(array=taken, geometry=grid)
+    structures = [value for value in values if value]
+    shares = []
+    numbers = np.arange(grid.voxels).reshape(grid.shape_zyx)
+    for value in structures:
         where = label.array == value
         field, part = _smooth_indicator(where, label.geometry, grid)
-        if field.size == 0:
-            continue
         wanted = where.sum() * np.prod(label.geometry.spacing_xyz_mm) / np.prod(grid.spacing_xyz_mm)
-        # Against the background, whose field is one less this one, the structure now wins above its level.
-        score = field + np.float32(1 - 2 * _level(field, wanted * _share_inside(where, label.geometry, grid)))
-        structures[part] += field
-        better = (score > highest[part]) & (field > 0)
-        winner[part] = np.where(better, np.asarray(value, dtype=winner.dtype), winner[part])
-        highest[part] = np.where(better, score, highest[part])
-    background = np.subtract(1, structures, out=structures)
-    winner[highest <= background] = 0
-    return label.replace(array=winner, geometry=grid)
+        some = field > 0
+        inside = _share_inside(where, label.geometry, grid) if field.size else 0.0
+        shares.append(Share(numbers[part][some], field[some], wanted * inside))
+    kinds = np.array([0, *structures], dtype=label.array.dtype)
+    return label.replace(array=kinds[divide(shares, grid.voxels)].reshape(grid.shape_zyx), geometry=grid)
+
+
+def taken_over(label: Volume, grid: Geometry) -> NDArray[np.generic] | None:
+    """The voxels of `label` on a `grid` whose voxels are the same, mirrored, turned or cropped; None for any other.
+
+    Voxels of `grid` beyond the label map are background.
+    """
+    matrix = np.linalg.inv(label.geometry.affine) @ grid.affine
+    steps, shift = np.rint(matrix[:3, :3]), np.rint(matrix[:3, 3])
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.size_xyz])).reshape(3, -1)
+    exact = steps @ corners + shift[:, None]
+    is_turn = (np.abs(steps).sum(axis=0) == 1).all() and (np.abs(steps).sum(axis=1) == 1).all()
+    if not is_turn or np.abs(matrix[:3, :3] @ corners + matrix[:3, 3:] - exact).max() > _SAME_VOXELS:
+        return None
+    # For each axis of the label map, which axis of the grid runs along it, and where.
+    result = np.zeros(grid.shape_zyx, dtype=label.array.dtype)
+    along = [int(np.flatnonzero(steps[axis])[0]) for axis in range(3)]
+    places = [steps[axis, along[axis]] * np.arange(grid.size_xyz[along[axis]]) + shift[axis] for axis in range(3)]
+    inside = [(place >= 0) & (place < size) for place, size in zip(places, label.geometry.size_xyz, strict=True)]
+    x, y, z = (place[good].astype(int) for place, good in zip(places, inside, strict=True))
+    # Axes of the block are z, y, x of the label map; those of the result z, y, x of the grid.
+    block = label.array[np.ix_(z, y, x)].transpose([2 - along.index(axis) for axis in (2, 1, 0)])
+    result[np.ix_(*(inside[along.index(axis)] for axis in (2, 1, 0)))] = block
+    return result
 
 
 def label_values(label: Volume) -> list[int]:
@@ -141,18 +165,3 @@ def _share_inside(where: NDArray[np.bool_], source: Geometry, grid: Geometry) ->
     z, y, x = np.nonzero(where)
     index = grid.to_index(source.to_patient(np.stack([x, y, z], axis=1)))
     return float(((index > -0.5 - 1e-6) & (index < limits + 1e-6)).all(axis=1).mean())
-
-
-def _level(field: NDArray[np.float32], wanted: float) -> float:
-    """The level above which `field` has `wanted` voxels, 0.5 where that is near enough."""
-    count = round(wanted)
-    if abs(np.count_nonzero(field > 0.5) - wanted) <= _NEAR_ENOUGH * wanted or not 0 < count < field.size:
-        return 0.5
-    flat = np.partition(field.ravel(), (field.size - count - 1, field.size - count))
-    below, above = float(flat[field.size - count - 1]), float(flat[field.size - count])
-    level = (below + above) / 2
-    if below == above:
-        # Voxels of equal value go together: with or without them, whichever is nearer.
-        more, fewer = np.count_nonzero(field >= above), np.count_nonzero(field > above)
-        level = above - 1e-6 if more - wanted < wanted - fewer else above + 1e-6
-    return level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -13,17 +14,23 @@ import numpy as np
 
 import medsr
 from medsr.augmentation.acquisition import Drawn, acquire, describe, draw
-from medsr.augmentation.labels import label_values, resample_labels, structure_volumes
+from medsr.augmentation.labels import label_values, resample_labels
+from medsr.augmentation.levels import find_step, rounded
 from medsr.augmentation.originals import translated
 from medsr.augmentation.recipes import Recipe
+from medsr.augmentation.structures import compare_structures
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
 from medsr.errors import CancelledError, InputError, MedSRError, OutputError
+from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import Result, super_resolve
 from medsr.inference.planner import decide_modality
+from medsr.inference.voxel_types import give_back
 from medsr.io import Staging, read_volume, stage_volume
 from medsr.jobs import Progress
+from medsr.jsontext import parse_json
 from medsr.options import UpscaleOptions
+from medsr.planning.padding import without_padding
 from medsr.volume import Volume
 
 # What a file or a model may throw. One bad case must not cost the others' night.
@@ -33,7 +40,8 @@ _FAILURES = (
 )  # fmt: skip
 # What the report of a super-resolution says that is the same on every machine.
 _REPORTED = (
-    "model", "model_version", "mode", "modality", "factors_xyz", "noise", "perceptual", "decisions", "warnings",
+    "model", "model_version", "mode", "modality", "factors_xyz", "acquisition", "noise",
+    "perceptual", "decisions", "warnings",
 )  # fmt: skip
 
 
@@ -67,7 +75,7 @@ def is_complete(task: Task) -> bool:
 def recorded_digest(sidecar: Path) -> str | None:
     """The digest of the task that a finished copy was made from; None where there is no finished copy."""
     try:
-        found = json.loads(sidecar.read_text(encoding="utf-8"))["digest"]
+        found = parse_json(sidecar.read_bytes())["digest"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None
@@ -95,17 +103,29 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
             modality=modality,
             device=task.device,
             memory=task.memory,
+            dtype=task.dtype,
+            profile=recipe.profile,
             **{key: value for key, value in recipe.target.items() if key != "grid"},
         )
         reference: Geometry | None = None
-        measured = volume
+        if recipe.noise is not None and modality == "MR":
+            volume = volume.replace(facts=Facts((*volume.facts, Fact("noise", recipe.noise, "option"))))
+        measured, padding = volume, None
         if recipe.degrade is not None:
             # The same for all channels of a case; the noise is each channel's own.
             drawn = draw(recipe.degrade, volume.geometry, np.random.default_rng(task.seed), planar=volume.planar)
             noise = np.random.default_rng((task.seed, channel))
-            measured = acquire(volume, drawn, noise, modality=modality)
+            shown, padding = without_padding(volume, modality)
+            measured = acquire(shown, drawn, noise, modality=modality)
+            profile = drawn.stated_profile(measured.geometry.spacing_xyz_mm)
+            options = dataclasses.replace(options, profile=_known_first(profile, recipe.profile))
             reference = volume.geometry if "grid" in recipe.target else None
         result = super_resolve(measured, options, progress, reference=reference)
+        if padding is not None:
+            give_back(result.volume.array, result.volume.geometry, padding, volume)
+        if task.dtype == "same" and (step := find_step(volume.array)) is not None:
+            stored = result.volume.replace(array=rounded(result.volume.array, *step))
+            result = dataclasses.replace(result, volume=stored)
         if results and not result.volume.geometry.is_same_as(results[0].volume.geometry):
             raise InputError(f"Channel {channel + 1} of {task.case} lies on another grid than channel 1.")
         results.append(result)
@@ -118,6 +138,13 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
     record = _record(task, recipe, drawn, results, before, label, made)
     _write(task, results, made, record)
     return tuple(warnings)
+
+
+def _known_first(drawn: str, stated: str) -> str:
+    """For each axis what was drawn, or else what the recipe states."""
+    parts = stated.split(",")
+    both = zip(drawn.split(","), parts if len(parts) == 3 else parts * 3, strict=True)
+    return ",".join(known if known != "auto" else told for known, told in both)
 
 
 def _read_label(task: Task) -> Volume:
@@ -140,8 +167,6 @@ def _record(
     after: Volume,
 ) -> dict[str, Any]:
     """What the sidecar says. It holds neither times nor names of machines: equal copies have equal sidecars."""
-    volumes = structure_volumes(before, task.structures)
-    now = structure_volumes(after, task.structures)
     first = results[0].volume
     return {
         "name": task.name,
@@ -161,10 +186,7 @@ def _record(
             "size_xyz": list(first.geometry.size_xyz),
             "spacing_xyz_mm": [round(s, 6) for s in first.geometry.spacing_xyz_mm],
         },
-        "structures": {
-            name: {"before": round(was, 4), "after": round(now[name], 4), "change": _change(was, now[name])}
-            for name, was in volumes.items()
-        },
+        "structures": compare_structures(before, after, task.structures),
         "files": {
             "images": [_from(task.sidecar, path) for path in task.image_outputs],
             "label": _from(task.sidecar, task.label_output),
@@ -184,11 +206,6 @@ def _intensities(volume: Volume) -> list[float]:
 def _from(sidecar: str, path: str) -> str:
     """`path` as seen from the folder of the sidecar."""
     return os.path.relpath(path, Path(sidecar).parent).replace(os.sep, "/")
-
-
-def _change(before: float, after: float) -> float | None:
-    """Growth as a fraction of the volume before, None where there was nothing."""
-    return round(after / before - 1, 6) if before else None
 
 
 def _write(task: Task, results: list[Result], label: Volume, record: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ def place_original(source: Case, placed: Case, values: Mapping[int, int], how: s
     """Put image and label map of `source` where `placed` says.
 
     A file is rewritten when its extension changes, its label values are translated, or the label map lies on another
-    grid than the image.
+    grid than the image. A rewritten file that is there is kept: one that was made from another was removed before.
 
     Args:
         source: the case as it is.
@@ -36,14 +37,14 @@ def place_original(source: Case, placed: Case, values: Mapping[int, int], how: s
     """
     for old, new in zip(map(Path, source.images), map(Path, placed.images), strict=True):
         if suffix_of(old) == suffix_of(new):
-            _place(old, new, how)
-        elif not _is_current(new, old):
+            place_file(old, new, how)
+        elif not new.is_file():
             _write(read_volume(old), new)
     old, new = Path(source.label), Path(placed.label)
     fits = read_geometry(old).is_same_as(read_geometry(source.images[0]), SAME_GRID)
     if fits and suffix_of(old) == suffix_of(new) and all(a == b for a, b in values.items()):
-        _place(old, new, how)
-    elif not _is_current(new, old):
+        place_file(old, new, how)
+    elif not new.is_file():
         label = translated(read_volume(old), values)
         _write(label if fits else resample_labels(label, read_geometry(source.images[0])), new)
 
@@ -61,10 +62,20 @@ def translated(label: Volume, values: Mapping[int, int]) -> Volume:
     return label.replace(array=array, warnings=())
 
 
-def _place(old: Path, new: Path, how: str) -> None:
-    if new.exists() and (new.samefile(old) or _is_current(new, old)):
-        return
+def place_file(old: Path, new: Path, how: str) -> None:
+    """Put a file of the source where `new` says, as it is.
+
+    Args:
+        old: the file.
+        new: its place.
+        how: "link" (a hard link; a copy where the disk has none), "symlink" or "copy".
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
+        if new.exists() and (new.samefile(old) or filecmp.cmp(old, new)):
+            return
         new.parent.mkdir(parents=True, exist_ok=True)
         # Beside its place and renamed, so that a killed run leaves no half file.
         with tempfile.TemporaryDirectory(prefix=".medsr-", dir=new.parent) as folder:
@@ -84,11 +95,6 @@ def _linked(old: Path, draft: Path) -> bool:
     except OSError:  # another disk, or one without hard links
         return False
     return True
-
-
-def _is_current(new: Path, old: Path) -> bool:
-    """True when `new` was written after `old` was last changed."""
-    return new.is_file() and new.stat().st_mtime_ns >= old.stat().st_mtime_ns
 
 
 def _write(volume: Volume, path: Path) -> None:

@@ -53,6 +53,7 @@ def render_page(
         f"{len(flagged)} copies are flagged, {len(problems)} could not be made.</p>",
         *(f"<p>{escape(str(line))}</p>" for line in plan["lines"][:2]),
         f'<p class="warning">{_DISCLAIMER}</p></header>',
+        _training(plan),
         _problems(problems, warnings),
         _flagged(flagged),
         _recipes(findings, structures),
@@ -67,6 +68,19 @@ def render_page(
         + "\n".join(filter(None, parts))
         + f"\n<script>{SCRIPT}</script></body></html>\n"
     )
+
+
+def _training(plan: Mapping[str, Any]) -> str:
+    """The commands that train on the folds of this set, and what else a trainer does with it."""
+    if not plan["next"]:
+        return ""
+    commands = "\n".join(map(str, plan["next"]))
+    about = [f"<p class=note>{escape(str(line))}</p>" for line in plan["lines"][3:]]
+    note = (
+        "<p class=note>Other ways of preprocessing may leave the folds behind: nnU-Net then draws its own, and trains "
+        "on copies of the patients that it validates on. The check refuses that.</p>"
+    )
+    return f"<section><h2>Train with it</h2><pre>{escape(commands)}</pre>{note}{''.join(about)}</section>"
 
 
 def _problems(problems: Sequence[tuple[str, str]], warnings: Sequence[str]) -> str:
@@ -89,7 +103,7 @@ def _flagged(flagged: Sequence[Finding]) -> str:
 
 
 def _recipes(findings: Sequence[Finding], structures: Mapping[str, int]) -> str:
-    """Per recipe and structure: mean and worst change of volume."""
+    """Per recipe and structure: mean and worst change of volume, overlap, and how often the topology changed."""
     rows = []
     for recipe in dict.fromkeys(finding.recipe for finding in findings):
         own = [finding for finding in findings if finding.recipe == recipe]
@@ -101,14 +115,24 @@ def _recipes(findings: Sequence[Finding], structures: Mapping[str, int]) -> str:
                 if changes
                 else ["", "", ""]
             )
-            rows.append([recipe, name, str(len(changes)), *spread, models])
+            dice = [d for f in own if (d := f.dice.get(name)) is not None]
+            torn = sum(f.topology[name][0] != f.topology[name][1] for f in own if name in f.topology)
+            shape = [f"{np.mean(dice):.3f}", f"{min(dice):.3f}", f"{torn} of {len(own)}"] if dice else ["", "", ""]
+            rows.append([recipe, name, str(len(changes)), *spread, *shape, models])
     if not rows:
         return ""
-    head = ["Recipe", "Structure", "Copies", "Mean change of volume", "Lowest", "Highest", "Model"]
+    head = [
+        "Recipe", "Structure", "Copies", "Mean change of volume", "Lowest", "Highest", "Mean Dice", "Lowest",
+        "Other topology", "Model",
+    ]  # fmt: skip
+    note = (
+        "<p class=note>Dice is with the original, after going back to its grid. Topology is the number of pieces, "
+        "tunnels and cavities; single voxels that touch at a corner may join or part on a finer grid.</p>"
+    )
     caution = ""
     if any(finding.perceptual for finding in findings):
         caution = '<p class="warning">perceptual: may invent detail. Some copies come from such a model.</p>'
-    return f"<section><h2>Structures</h2>{_table(head, rows)}{caution}</section>"
+    return f"<section><h2>Structures</h2>{_table(head, rows)}{note}{caution}</section>"
 
 
 def _pictured(findings: Sequence[Finding]) -> list[Finding]:
@@ -164,13 +188,22 @@ def _every_copy(findings: Sequence[Finding], structures: Mapping[str, int]) -> s
     for finding in findings[:_MOST_LINES]:
         changes = [finding.changes.get(name) for name in structures]
         texts = ["" if change is None else f"{100 * change:+.2f} %" for change in changes]
-        rows.append([finding.name, finding.recipe, *texts, finding.drawn])
+        rows.append([finding.name, finding.recipe, *texts, _torn(finding, structures), finding.drawn])
     more = len(findings) - _MOST_LINES
     note = f"<p class=note>{more} more copies are told by their sidecars.</p>" if more > 0 else ""
-    head = ["Copy", "Recipe", *structures, "Drawn"]
+    head = ["Copy", "Recipe", *structures, "Pieces, tunnels, cavities", "Drawn"]
     return (
         f"<section><details><summary>Every copy ({len(findings)}), change of volume</summary>{_table(head, rows)}{note}"
         "</details></section>"
+    )
+
+
+def _torn(finding: Finding, structures: Iterable[str]) -> str:
+    """The structures whose topology is another one than in the original."""
+    pairs = {name: finding.topology[name] for name in structures if name in finding.topology}
+    changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return "; ".join(
+        f"{name} {', '.join(map(str, was))} to {', '.join(map(str, now))}" for name, (was, now) in changed.items()
     )
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medsr.augmentation.building import TaskBuilder, common_ending, with_model
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.checks import Checked, Refused, check_cases
+from medsr.augmentation.contents import Contents
+from medsr.augmentation.costs import Cost
 from medsr.augmentation.datasets import LAYOUTS, Layout
 from medsr.augmentation.datasets.bids import SUFFIXES
+from medsr.augmentation.datasets.layout import RECORD, read_record
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.recipes import Recipe, load_recipe
 from medsr.augmentation.spec import AugmentSpec
+from medsr.augmentation.splits import never_trained, shared_subjects
 from medsr.augmentation.tasks import Task
 from medsr.errors import InputError, InvalidValueError
+from medsr.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class CohortPlan:
 
     Attributes:
         dataset: the source, real cases only.
+        output: its folder.
         layout: where everything goes.
         format: of the output.
         originals: the real cases with their places in the output, in the order of the source.
@@ -39,9 +43,13 @@ class CohortPlan:
         warnings: what a person should know.
         already_there: copies that are finished.
         disk_bytes: of what is still to be written, estimated.
+        contents: what the files of the source hold.
+        original_grids: of the images of `originals`.
+        copy_grids: of the copies that `tasks` make.
     """
 
     dataset: Dataset
+    output: Path
     layout: Layout
     format: str
     originals: tuple[tuple[Case, Case], ...]
@@ -53,6 +61,18 @@ class CohortPlan:
     warnings: tuple[str, ...]
     already_there: int
     disk_bytes: int
+    contents: Contents
+    original_grids: tuple[Geometry, ...]
+    copy_grids: tuple[Geometry, ...]
+
+    def original_digests(self) -> dict[str, str]:
+        """Name of each original in the output -> digest of what it is made from."""
+        return {placed.name: self.contents.of_original(source, self.values) for source, placed in self.originals}
+
+    @property
+    def carries(self) -> bool:
+        """True when lists and further files of the source are handed on: the output has its format."""
+        return self.format == self.dataset.format
 
     @property
     def seconds(self) -> float:
@@ -82,28 +102,43 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     warnings = list(dataset.warnings)
     if dataset.synthetic:
         warnings.append(f"The source holds {len(dataset.synthetic)} copies that MedSR made; they are left out.")
-    usable, refused = check_cases(dataset, dataset.real, report)
+    usable, refused = check_cases(dataset, dataset.real, lambda fraction: report(fraction / 2))
     warnings += [text for found in usable for text in found.warnings]
     kind = dataset.format if spec.format == "same" else spec.format
-    layout = LAYOUTS[kind](Path(spec.output).absolute())
+    kept_back = never_trained(dataset.real, dataset.splits)
+    warnings += _division_warnings(dataset, kept_back, kind)
+    output = Path(spec.output).absolute()
+    layout = LAYOUTS[kind](output)
     structures, values = _output_labels(dataset, usable, kind)
-    builder = TaskBuilder(spec, dataset, kind, layout, structures, values, common_ending(usable, kind))
-    tasks: list[Task] = []
+    # Reading every image takes as long as copying it: not to show what would be done in a new folder.
+    needed = not spec.dry_run or (layout.records / RECORD).is_file()
+    contents = Contents(dataset.root, read_record(layout.records).get("contents"), needed=needed)
+    builder = TaskBuilder(spec, dataset, kind, layout, structures, values, common_ending(usable, kind), contents)
+    costs: list[tuple[Task, Cost]] = []
     originals: list[tuple[Case, Case]] = []
+    grids: list[Geometry] = []
     disk = 0
-    for found in usable:
+    for number, found in enumerate(usable, 1):
+        report(0.5 + 0.5 * number / len(usable))
         try:
-            made, size = builder.tasks_of(found, recipes)
+            made = [] if found.case.name in kept_back else builder.tasks_of(found, recipes)
             placed = builder.placed(found)
         except InvalidValueError as error:
             refused.append(Refused(found.case.name, str(error)))
             continue
-        tasks += made
+        costs += [(task, cost) for task, cost in made]
         originals.append((found.case, placed))
-        disk += size + (found.image_bytes + found.label_bytes if spec.originals == "copy" else 0)
+        grids.append(found.geometry)
+        disk += sum(cost.disk_bytes for task, cost in made if not is_complete(task))
+        disk += (found.image_bytes + found.label_bytes) if spec.originals == "copy" else 0
+    if spec.originals == "copy" and kind == dataset.format:
+        disk += sum(Path(file).stat().st_size for file in dataset.carried.values())
     if not originals:
         first = f" The first one, {refused[0].case}: {refused[0].problem}" if refused else ""
         raise InputError(f"None of {len(dataset.real)} cases can be used.{first}")
+    tasks = [task for task, _ in costs]
+    if not tasks:
+        raise InputError("No copy can be made: the training set keeps all cases that can be used for validation.")
     suffix = originals[0][1].name.rpartition("_")[2]
     if kind == "bids" and suffix not in SUFFIXES:
         warnings.append(
@@ -113,6 +148,7 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     _check_names([case.name for _, case in originals] + [task.name for task in tasks])
     return CohortPlan(
         dataset=dataclasses.replace(dataset, cases=tuple(case for case, _ in originals)),
+        output=output,
         layout=layout,
         format=kind,
         originals=tuple(originals),
@@ -125,40 +161,29 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
         warnings=tuple(dict.fromkeys(warnings)),
         already_there=sum(map(is_complete, tasks)),
         disk_bytes=disk,
+        contents=contents,
+        original_grids=tuple(grids),
+        copy_grids=tuple(cost.grid for _, cost in costs),
     )
 
 
-def describe_plan(plan: CohortPlan) -> dict[str, Any]:
-    """The plan as JSON data, with sentences for people."""
-    output = Path(plan.layout.records).absolute()
-    existing = next(folder for folder in (output, *output.parents) if folder.is_dir())
-    recipes = Counter(str(task.recipe["name"]) for task in plan.tasks)
-    subjects = {case.subject for case, _ in plan.originals}
-    free = shutil.disk_usage(existing).free
-    there = f", {plan.already_there} of them finished" if plan.already_there else ""
-    lines = [
-        f"{len(plan.originals)} cases of {len(subjects)} subjects ({plan.dataset.format}), labels: "
-        f"{', '.join(plan.structures)}.",
-        f"{len(plan.tasks)} copies{there}: {', '.join(f'{n} {name}' for name, n in recipes.items())}.",
-        f"Output as {plan.format}, about {plan.disk_bytes / 1e6:.3g} MB; {free / 1e9:.3g} GB are free.",
-    ]
-    if plan.refused:
-        lines.append(f"{len(plan.refused)} cases cannot be used.")
-    return {
-        "cases": len(plan.originals),
-        "subjects": len(subjects),
-        "copies": len(plan.tasks),
-        "already_there": plan.already_there,
-        "recipes": dict(recipes),
-        "structures": dict(plan.structures),
-        "format": plan.format,
-        "disk_bytes": plan.disk_bytes,
-        "disk_free_bytes": free,
-        "seconds": round(plan.seconds, 1),
-        "memory_bytes": plan.memory_bytes,
-        "lines": lines,
-        "warnings": list(plan.warnings),
-    }
+def _division_warnings(dataset: Dataset, kept_back: Collection[str], kind: str) -> list[str]:
+    """What a person should know of the parts that the source has."""
+    warnings = []
+    if kept_back:
+        warnings.append(f"{len(kept_back)} cases are kept for validation, or in no fold; they get no copies.")
+    if shared := shared_subjects(dataset.real, dataset.splits):
+        warnings.append(
+            f"{len(shared)} subjects, such as {shared[0]}, are trained on and validated on in the same fold of the "
+            "training set. No copies of them are trained on there."
+        )
+    if kind != dataset.format:
+        warnings += [
+            f"The list {name!r} ({len(entries)} entries) is not handed on to the format {kind}."
+            for name, entries in dataset.lists.items()
+            if entries
+        ]
+    return warnings
 
 
 def _check_repeats(recipes: Sequence[Recipe], per_image: int) -> None:

@@ -10,9 +10,13 @@ from typing import Any
 
 from medsr.augmentation.cases import Case
 from medsr.augmentation.tasks import Task
+from medsr.augmentation.topology import Betti
 
 MOST_GROWTH = 0.05
 """Growth or loss of a structure, as a fraction of its volume, from which a copy is flagged."""
+
+MOST_NOISE = 0.05
+"""Noise that was read from an image, likewise: what looks like noise may be anatomy, and is smoothed."""
 
 MOST_SHIFT = 0.15
 """Shift of the dark or the bright end of the intensities, as a fraction of their range, likewise."""
@@ -30,6 +34,8 @@ class Finding:
         model: that enlarged it.
         drawn: what was drawn, in words.
         changes: structure -> growth as a fraction of its volume; None for one that is not in this case.
+        dice: structure -> Dice with the original after going back to its grid; None likewise.
+        topology: structure -> pieces, tunnels and cavities of the original and of the copy.
         reasons: why a person should look at it; empty for most.
         perceptual: the model may invent detail.
     """
@@ -41,6 +47,8 @@ class Finding:
     model: str
     drawn: str
     changes: Mapping[str, float | None]
+    dice: Mapping[str, float | None]
+    topology: Mapping[str, tuple[Betti, Betti]]
     reasons: tuple[str, ...]
     perceptual: bool = False
 
@@ -63,7 +71,12 @@ def _finding(task: Task, original: Case) -> Finding:
         model=str(record["channels"][0]["model"]),
         drawn=_words(record["drawn"]),
         changes={name: found["change"] for name, found in structures.items()},
-        reasons=(*_structure_reasons(structures), *_intensity_reasons(record["intensities"])),
+        dice={name: found["dice"] for name, found in structures.items()},
+        topology={
+            name: (tuple(found["topology"]["before"]), tuple(found["topology"]["after"]))
+            for name, found in structures.items()
+        },
+        reasons=(*_structure_reasons(structures), *_intensity_reasons(record["intensities"]), *_noise_reasons(record)),
         perceptual=any(channel["perceptual"] for channel in record["channels"]),
     )
 
@@ -91,6 +104,15 @@ def _intensity_reasons(channels: Sequence[Mapping[str, Sequence[float]]]) -> lis
             if abs(shift) > MOST_SHIFT:
                 reasons.append(f"the {end} end of channel {number} moved by {100 * shift:+.0f} % of the range")
     return reasons
+
+
+def _noise_reasons(record: Mapping[str, Any]) -> list[str]:
+    known = record["drawn"].get("noise", 0) > 0 or record["recipe"].get("noise") is not None
+    return [
+        f"channel {number} was taken for noisy by its looks ({100 * channel['noise']:.0f} %), and smoothed"
+        for number, channel in enumerate(record["channels"], 1)
+        if not known and (channel["noise"] or 0) > MOST_NOISE
+    ]
 
 
 def _words(drawn: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 
 from medsr.augmentation.cases import BACKGROUND, Case, Dataset
 from medsr.augmentation.checks import Refused
-from medsr.augmentation.datasets import RECORD, check_nnunet, read_dataset
+from medsr.augmentation.datasets import RECORD, check_nnunet, division_faults, read_dataset
+from medsr.augmentation.describing import describe_plan
 from medsr.augmentation.folder import PAGE, check_output, clear_drafts, prepare_output, record_text, write_texts
 from medsr.augmentation.making import is_complete
-from medsr.augmentation.originals import place_original
+from medsr.augmentation.originals import place_file, place_original
 from medsr.augmentation.page import render_page
-from medsr.augmentation.planning import CohortPlan, describe_plan, plan_cohort
+from medsr.augmentation.planning import CohortPlan, plan_cohort
 from medsr.augmentation.quality import examine
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits
@@ -41,7 +42,7 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
 
     Returns:
         The output folder and a report: ``plan``, ``made``, ``kept``, ``failed``, ``refused``, ``warnings``, ``page``,
-        ``dataset``, ``seconds``.
+        ``dataset``, ``next``, ``seconds``.
 
     Raises:
         MedSRError: nothing could be done at all, or the work was stopped.
@@ -66,6 +67,7 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
         "page": None,
         "dataset": None,
     }
+    report["next"] = report["plan"]["next"]
     if not spec.dry_run:
         options = {key: value for key, value in dataclasses.asdict(spec).items() if key not in ("source", "output")}
         prepare_output(plan, output, options)
@@ -93,7 +95,8 @@ def _work(
     summary = _finish(plan, results, options, spec.seed, progress)
     if plan.format == "nnunet":
         progress.stage("Checking as nnU-Net does")
-        summary["nnunet_faults"] = check_nnunet(Path(spec.output), progress.section(_MADE, 1.0))
+        faults = division_faults(read_dataset(plan.output))
+        summary["nnunet_faults"] = faults + check_nnunet(plan.output, progress.section(_MADE, 1.0))
         for fault in summary["nnunet_faults"]:
             progress.warn(f"nnU-Net would complain: {fault}")
     return summary
@@ -111,6 +114,8 @@ def _place_originals(plan: CohortPlan, how: str, progress: Progress) -> CohortPl
             progress.warn(f"{source.name} is left out: {error}")
             unreadable[placed.name] = Refused(source.name, str(error))
         section(number / len(plan.originals))
+    for place, file in plan.dataset.carried.items() if plan.carries else ():
+        place_file(Path(file), plan.output / place, how)
     return dataclasses.replace(
         plan,
         originals=tuple(pair for pair in plan.originals if pair[1].name not in unreadable),
@@ -153,12 +158,21 @@ def _finish(
     """Describe what is there, draw the page, and return this part of the report."""
     progress.stage("Writing the description and the report")
     finished = {result.name for result in results if result.status in (MADE, KEPT)}
+    real = [placed for _, placed in plan.originals]
+    keys = {placed.name: placed.keys for placed in real}
     copies = [
-        Case(task.name, task.subject, task.image_outputs, task.label_output, task.case, str(task.recipe["name"]))
+        Case(
+            task.name,
+            task.subject,
+            task.image_outputs,
+            task.label_output,
+            task.case,
+            str(task.recipe["name"]),
+            keys[task.case],
+        )
         for task in plan.tasks
         if task.name in finished
     ]
-    real = [placed for _, placed in plan.originals]
     renamed = {source.name: placed.name for source, placed in plan.originals}
     given = [
         dataclasses.replace(split, train=_translated(split.train, renamed), val=_translated(split.val, renamed))
@@ -173,6 +187,8 @@ def _finish(
         labels={BACKGROUND: 0, **plan.structures},
         splits=make_splits(real, copies, given, seed),
         description=plan.dataset.description,
+        lists=plan.dataset.lists if plan.carries else {},
+        carried=plan.dataset.carried if plan.carries else {},
     )
     findings = examine(real, [task for task in plan.tasks if task.name in finished])
     failed = [{"name": r.name, "case": r.case, "error": r.error} for r in results if r.status == FAILED]

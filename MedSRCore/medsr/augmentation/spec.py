@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
-from medsr.options import parse_bytes
+from medsr.fields import check_fields
+from medsr.jobs import job_object
+from medsr.options import DTYPES, parse_bytes
 
 FORMATS = ("decathlon", "nnunet", "bids", "paired")
 ORIGINALS = ("link", "copy", "symlink")
@@ -41,6 +43,7 @@ class AugmentSpec:
     seed: int = _option(0, "random seed")
     format: str = _option("same", "format of the output", choices=("same", *FORMATS))
     model: str | None = _option(None, "a name from `medsr models` for all recipes, instead of theirs")
+    dtype: str = _option("same", "voxel type of the copies; same is that of the original", choices=DTYPES)
     originals: str = _option("link", "hard links to the originals, symbolic links, or copies", choices=ORIGINALS)
     images: str | None = _option(None, "for plain folders: pattern of the images below SOURCE, e.g. 'images/*.nii.gz'")
     labels: str | None = _option(None, "for plain folders: pattern of the labels, e.g. 'labels/*.nii.gz'")
@@ -92,14 +95,15 @@ class AugmentSpec:
 
     @classmethod
     def from_json(cls, text: str) -> AugmentSpec:
-        """Read a job; raise InputError for text that is none."""
-        try:
-            data = json.loads(text)
-            if not isinstance(data, dict) or data.pop("job", None) != cls.job:
-                raise TypeError("not an object whose job is 'augment'")
-            return cls.from_dict(data)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise InputError(f"This is not a job of `medsr augment`: {error}.") from error
+        """Read a job; raise InputError for text that is none, InvalidValueError for a value of another type."""
+        data = job_object(text)
+        if data.pop("job", None) != cls.job:
+            raise InputError("This is not a job of `medsr augment`: its job is not 'augment'.")
+        given = check_fields(cls, data, "option of `medsr augment`")
+        for name in ("source", "output"):
+            if name not in given:
+                raise InputError(f"This is not a job of `medsr augment`: {name!r} is missing.")
+        return cls(**given)
 
 
 def _check_expression(text: str) -> None:

@@ -39,6 +39,7 @@ class Task:
         sources: the originals for the sidecar: paths relative to the training set.
         device: "auto", "cpu", "cuda" or "cuda:N".
         memory: text such as "6GB", or None for what is free.
+        dtype: voxel type of the copy, "same" for that of the original.
         overwrite: replace files that are there but were made otherwise.
         needs_bytes: memory that the task takes, estimated.
         seconds: time that the task takes, estimated for two CPU cores.
@@ -62,6 +63,7 @@ class Task:
     sources: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     memory: str | None = None
+    dtype: str = "same"
     overwrite: bool = False
     needs_bytes: int = 0
     seconds: float = 0.0

@@ -91,8 +91,10 @@ def summary_lines(result: ResultEvent) -> list[str]:
     plan = report["plan"]
     lines = list(plan["lines"])
     if report["dataset"] is None:
-        cost = f"About {seconds_text(plan['seconds'])} on two cores, {plan['memory_bytes'] / 1e9:.2g} GB of memory."
-        return [*lines, cost]
+        cost = f"About {seconds_text(plan['seconds'])} on two free cores"
+        if plan["seconds_now"] > 1.2 * plan["seconds"]:
+            cost += f", {seconds_text(plan['seconds_now'])} as busy as this machine is now"
+        return [*lines, f"{cost}; {plan['memory_bytes'] / 1e9:.2g} GB of memory."]
     flagged = report["flagged"]
     lines.append(
         f"Made      {report['made']} copies in {seconds_text(report['seconds'])}; {report['kept']} were there already"
@@ -101,7 +103,8 @@ def summary_lines(result: ResultEvent) -> list[str]:
         shown = ", ".join(found["name"] for found in flagged[:3]) + (", ..." if len(flagged) > 3 else "")
         lines.append(f"Look at   {len(flagged)} flagged copies: {shown}")
     lines += [f"Written   {report['dataset']}", f"Report    {report['page']}"]
-    return lines
+    # These commands train on the folds of this set; others let nnU-Net divide the copies among its own folds.
+    return lines + [f"{'' if number else 'Next':<10}{text}" for number, text in enumerate(report["next"])]
 
 
 def _read_spec(arguments: argparse.Namespace) -> AugmentSpec:

@@ -12,7 +12,7 @@ from pathlib import Path
 from medsr.augmentation.study.design import Arm, StudyDesign
 from medsr.augmentation.study.recipe import SHIPPED, SegmentationRecipe
 from medsr.cli.console import JsonView, open_view, say
-from medsr.cli.folders import check_folder
+from medsr.cli.folders import check_folder, output_folder
 from medsr.cli.parsing import VerbParser, parse_whole
 from medsr.errors import CancelledError, InvalidValueError
 from medsr.jobs import Progress, ResultEvent
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     from medsr.augmentation.study.run import finished, plan_study, run_study
 
     dataset = read_dataset(arguments.dataset)
-    folder = Path(arguments.output or f"{dataset.root}-study")
+    folder = output_folder(f"{dataset.root}-study" if arguments.output is None else arguments.output)
     check_folder(folder)
     truth = read_dataset(arguments.truth) if arguments.truth else None
     study = plan_study(dataset, design, recipe, truth=truth, spacing=spacing)
@@ -108,4 +108,3 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
             raise InvalidValueError(f"--sizes takes numbers of subjects such as 8,16,32, or all, got {text!r}.")
         sizes.append(0 if part == "all" else int(part))
     return tuple(sizes)
-

@@ -23,6 +23,7 @@ from medsr.resources import wait_quietly
 
 VERBS = {
     "upscale": "super-resolve a volume, a DICOM series or a picture",
+    "segment": "enhance an image, segment it with a program of yours, bring the labels back",
     "models": "list the models, or tell everything about one",
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",

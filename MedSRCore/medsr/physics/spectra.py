@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ _INDEPENDENT = 8
 
 _FLOORS = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9, 0.97)
 """Shares of the lowest power along the axis that may be noise."""
+
+_SURELY = 2.3
+"""How much more likely, as a logarithm, a filter must make the spectrum than any slice profile does: ten times."""
 
 _NOTHING = 200.0
 """Decibels below the spectrum in question where another is rounding."""
@@ -100,9 +103,17 @@ def likeliest_profile(
         ]
     else:
         truth = _power_law(seen)
-    evidence = np.array([np.log(c.odds) + _fit(seen, truth, c.profile) for c in candidates])
+    fits = np.array([_fit(seen, truth, c.profile) for c in candidates])
+    evidence = np.log([c.odds for c in candidates]) + fits
     weights = np.exp(evidence - evidence.max())
     best = candidates[int(np.argmax(weights))].profile
+    if best.taper > 0:
+        # Undoing a filter that was none multiplies what is finest; so the voxels must tell it from a slice profile.
+        slices = max(
+            (fit for fit, c in zip(fits, candidates, strict=True) if c.profile.kind != best.kind), default=-np.inf
+        )
+        if fits[int(np.argmax(weights))] < slices + _SURELY:
+            best = replace(best, taper=0.0)
     alike = sum(w for w, c in zip(weights, candidates, strict=True) if c.profile.kind == best.kind)
     return Likeliest(best, float(alike / weights.sum()), bool(finer))
 

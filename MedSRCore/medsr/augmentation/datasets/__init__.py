@@ -11,6 +11,12 @@ from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.datasets import bids, decathlon, nnunet, paired
 from medsr.augmentation.datasets.layout import PROVENANCE, RECORD, SPLITS, Layout, Places
 from medsr.augmentation.datasets.nnunet_check import check_nnunet
+from medsr.augmentation.datasets.nnunet_training import (
+    division_faults,
+    planned_spacing,
+    preprocessed_faults,
+    training_commands,
+)
 from medsr.augmentation.datasets.paths import read_json
 from medsr.errors import InputError, InputNotFoundError, InvalidValueError
 
@@ -23,8 +29,12 @@ __all__ = [
     "Places",
     "check_nnunet",
     "copy_name",
+    "division_faults",
+    "planned_spacing",
+    "preprocessed_faults",
     "read_dataset",
     "real_name",
+    "training_commands",
 ]
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import medsr
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.datasets.layout import (
     PROVENANCE,
+    RECORD,
     SPLITS,
     Places,
     label_names,
@@ -26,7 +28,7 @@ from medsr.augmentation.datasets.layout import (
     with_background,
     with_origin,
 )
-from medsr.augmentation.datasets.paths import read_json, stem_of
+from medsr.augmentation.datasets.paths import folder_of, read_json, stem_of
 from medsr.errors import InputError
 
 VERSION = "1.10.0"
@@ -48,7 +50,7 @@ def read(root: Path) -> Dataset:
     Raises:
         InputError: there is no such label map, or one fits several images.
     """
-    root = root.absolute()
+    root = folder_of(root)
     description = read_json(root / "dataset_description.json")
     maps = sorted(f for f in (root / "derivatives").glob("**/*_dseg.nii*") if f.name.endswith(_ENDINGS))
     if not maps:
@@ -76,8 +78,9 @@ def read(root: Path) -> Dataset:
         cases=found,
         channels=("/".join(suffixes),),
         labels=_label_names(root, maps),
-        splits=read_splits(records / SPLITS, found),
+        splits=read_splits(records / SPLITS, [case.name for case in found]),
         description={"dataset_description": description},
+        carried=_other_files(root, {image for case in found for image in case.images}),
         warnings=tuple(warnings),
     )
 
@@ -123,13 +126,22 @@ class BidsLayout:
             self.root / "dataset_description.json": _json(own),
             self.root / "README": f"{dataset.name}\n\nCopies made by MedSR are in derivatives/{DERIVATIVE}.\n",
             self.root / "participants.tsv": "participant_id\n" + "".join(f"sub-{s}\n" for s in subjects),
+            self.records / ".bidsignore": f"{PROVENANCE}\n{PROVENANCE}/\n{RECORD}\n{SPLITS}\n*.html\n",
             derivatives / "labels" / "dataset_description.json": _json(_derivative("Label maps", {"Name": "unknown"})),
             self.records / "dataset_description.json": _json(_derivative("Super-resolved copies", made)),
             self.records / SPLITS: _json(splits_data(dataset.splits)),
         }
         for folder in (derivatives / "labels", self.records):
             texts[folder / "dseg.tsv"] = names
-        return texts
+        for suffix in {case.name.rpartition("_")[2] for case in dataset.synthetic}:
+            # What a validator wants to know of derived images; it holds for all of them.
+            texts[self.records / f"{suffix}.json"] = _json({"SkullStripped": _skull_stripped(dataset)})
+        # What the source says of itself stays.
+        kept = {self.root / place for place in dataset.carried}
+        readme = any(place.startswith("README") for place in dataset.carried)
+        return {
+            path: text for path, text in texts.items() if path not in kept and not (readme and path.name == "README")
+        }
 
 
 def bids_name(case: Case, channel: str) -> str:
@@ -195,11 +207,34 @@ def _label_names(root: Path, maps: list[Path]) -> dict[str, int]:
     """Names from a ``dseg.tsv``: beside the label maps or in a folder above, up to that of the derivatives."""
     for folder in dict.fromkeys(p for label in maps for p in label.parents if p != root and root in p.parents):
         for file in sorted(folder.glob("*dseg.tsv")):
-            with file.open(encoding="utf-8", newline="") as lines:
-                rows = list(csv.DictReader(lines, delimiter="\t"))
+            try:
+                with file.open(encoding="utf-8", newline="") as lines:
+                    rows = list(csv.DictReader(lines, delimiter="\t"))
+            except (OSError, ValueError, csv.Error) as error:
+                raise InputError(f"{str(file)!r} is no readable table of labels: {error}.") from error
             if rows and {"index", "name"} <= rows[0].keys():
                 return label_names({row["name"]: row["index"] for row in rows})
     return {}
+
+
+def _other_files(root: Path, images: Collection[str]) -> dict[str, str]:
+    """What else a BIDS folder holds of its subjects and says of itself, without derivatives: place -> file."""
+    found = {}
+    tops = sorted(p.name for p in root.iterdir() if p.name.startswith("sub-") and p.is_dir())
+    for top in tops:
+        for folder, _, names in os.walk(root / top):
+            found.update({(Path(folder) / name).relative_to(root).as_posix(): f"{folder}/{name}" for name in names})
+    for file in sorted(root.iterdir()):
+        if file.name == ".bidsignore" or (not file.name.startswith(".") and file.name != "dataset_description.json"):
+            found[file.name] = str(file)
+    return {place: file for place, file in found.items() if file not in images and Path(file).is_file()}
+
+
+def _skull_stripped(dataset: Dataset) -> bool:
+    """Whether the sidecars of the originals say so; acquired images are not."""
+    sidecars = [file for place, file in dataset.carried.items() if place.endswith(".json") and "/anat/" in place]
+    said = [read_json(Path(file)) for file in sidecars]
+    return any(isinstance(one, Mapping) and one.get("SkullStripped") is True for one in said)
 
 
 def _derivative(name: str, made_by: Mapping[str, str]) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,9 +77,7 @@ def with_origin(cases: Sequence[Case], records: Path) -> tuple[Case, ...]:
     In a set that was made here all cases get the subjects that the source gave them: formats such as nnU-Net's have no
     place for them.
     """
-    path = records / RECORD
-    record = read_json(path) if path.is_file() else {}
-    subjects = record.get("subjects") if isinstance(record, Mapping) else None
+    subjects = read_record(records).get("subjects")
     known: Mapping[str, Any] = subjects if isinstance(subjects, Mapping) else {}
     found = []
     for case in sorted(cases, key=lambda c: c.name):
@@ -95,8 +93,24 @@ def with_origin(cases: Sequence[Case], records: Path) -> tuple[Case, ...]:
     return tuple(found)
 
 
-def read_splits(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
+def read_record(records: Path) -> Mapping[str, Any]:
+    """What a set that was made here says of itself; nothing for any other.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = records / RECORD
+    record = read_json(path) if path.is_file() else {}
+    return record if isinstance(record, Mapping) else {}
+
+
+def read_splits(path: Path, names: Collection[str], *, repeated: bool = False) -> tuple[Split, ...]:
     """The folds of a file in the form of nnU-Net; none where there is no such file.
+
+    Args:
+        path: the file.
+        names: of the cases that it may name.
+        repeated: keep folds that are there several times.
 
     Raises:
         InputError: it is no list of folds, or names cases that are not there.
@@ -104,16 +118,15 @@ def read_splits(path: Path, cases: Sequence[Case]) -> tuple[Split, ...]:
     if not path.is_file():
         return ()
     data: Any = read_json(path)
-    names = {case.name for case in cases}
     splits = []
     for fold in data if isinstance(data, list) else [None]:
         if not isinstance(fold, dict) or not all(isinstance(fold.get(k), list) for k in ("train", "val")):
             raise InputError(f"{path.name!r} should be a list of objects with 'train' and 'val'.")
-        unknown = sorted({str(n) for k in ("train", "val") for n in fold[k]} - names)
+        unknown = sorted({str(n) for k in ("train", "val") for n in fold[k]} - set(names))
         if unknown:
             raise InputError(f"{path.name!r} names cases that are not there, such as {unknown[0]!r}.")
         splits.append(Split(tuple(fold["train"]), tuple(fold["val"])))
-    return tuple(splits)
+    return tuple(splits if repeated else dict.fromkeys(splits))
 
 
 def splits_data(splits: Sequence[Split]) -> list[dict[str, list[str]]]:

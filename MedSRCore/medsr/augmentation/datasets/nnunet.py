@@ -20,7 +20,8 @@ from medsr.augmentation.datasets.layout import (
     with_background,
     with_origin,
 )
-from medsr.augmentation.datasets.paths import inside, read_json, safe_name
+from medsr.augmentation.datasets.nnunet_training import padded_folds
+from medsr.augmentation.datasets.paths import folder_of, inside, read_json, safe_name
 from medsr.errors import InputError
 from medsr.io.formats import PLANAR_ONLY
 
@@ -35,7 +36,7 @@ def read(path: Path) -> Dataset:
     """
     file = path if path.is_file() else path / "dataset.json"
     data = read_json(file)
-    root = file.absolute().parent
+    root = folder_of(file.parent)
     channels = data.get("channel_names") or data.get("modality")
     if not isinstance(channels, Mapping) or not channels:
         raise InputError(f"{file.name!r} has no 'channel_names' such as {{\"0\": \"CT\"}}.")
@@ -55,7 +56,7 @@ def read(path: Path) -> Dataset:
         cases=with_origin(cases, root),
         channels=names,
         labels=labels,
-        splits=read_splits(root / SPLITS, cases),
+        splits=read_splits(root / SPLITS, [case.name for case in cases]),
         description=description,
     )
 
@@ -80,7 +81,7 @@ class NnunetLayout:
         )
 
     def documents(self, dataset: Dataset) -> Mapping[Path, str]:
-        """``dataset.json`` and ``splits_final.json``; nnU-Net wants the latter in its folder of preprocessed data."""
+        """``dataset.json`` and ``splits_final.json``, which planning copies to what nnU-Net preprocessed."""
         description = dict(dataset.description)
         regions = description.pop("regions", None)
         for key in ("tensorImageSize", "numTest"):
@@ -96,7 +97,7 @@ class NnunetLayout:
         }
         return {
             self.root / "dataset.json": json.dumps(data, indent=1, ensure_ascii=False) + "\n",
-            self.root / SPLITS: json.dumps(splits_data(dataset.splits), indent=1) + "\n",
+            self.root / SPLITS: json.dumps(splits_data(padded_folds(dataset.splits)), indent=1) + "\n",
         }
 
 

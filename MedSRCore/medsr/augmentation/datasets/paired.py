@@ -19,7 +19,7 @@ from medsr.augmentation.datasets.layout import (
     with_background,
     with_origin,
 )
-from medsr.augmentation.datasets.paths import check_relative, distinct_names, read_json, safe_name, stem_of
+from medsr.augmentation.datasets.paths import check_relative, distinct_names, folder_of, read_json, safe_name, stem_of
 from medsr.errors import InputError
 from medsr.io.formats import READABLE, suffix_of
 
@@ -46,7 +46,7 @@ def read(root: Path, images: str | None = None, labels: str | None = None) -> Da
     Raises:
         InputError: no pair is there, or a pattern leads out of the folder.
     """
-    root = root.absolute()
+    root = folder_of(root)
     if images is None or labels is None:
         folders = folders_of(root)
         if folders is None:
@@ -78,7 +78,7 @@ def read(root: Path, images: str | None = None, labels: str | None = None) -> Da
         name=safe_name(root.name),
         cases=with_origin(cases, root),
         labels=label_names(read_json(file)) if file.is_file() else {},
-        splits=read_splits(root / SPLITS, cases),
+        splits=read_splits(root / SPLITS, [case.name for case in cases]),
         warnings=warnings,
     )
 

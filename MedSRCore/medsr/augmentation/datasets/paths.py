@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import os
 import re
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Any
 
 from medsr.errors import InputError, InputNotFoundError, OutputError
 from medsr.io.formats import READABLE, suffix_of
+from medsr.jsontext import parse_json
 
 _MOST_BYTES = 200_000_000
 """Of a description; that of a million cases has less."""
@@ -25,11 +26,26 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path.name!r} has {path.stat().st_size:,} bytes: too large for a description.")
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        data = parse_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except FileNotFoundError as error:
         raise InputNotFoundError(f"There is no file {str(path)!r}. Check the path.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path.name!r} is no readable JSON: {error}.") from error
+    _check_texts(path, data)
+    return data
+
+
+def _check_texts(path: Path, data: object) -> None:
+    """Raise InputError for halves of characters, which JSON can hold and no file or page can."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            left += value
+        elif isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise InputError(f"{path.name!r} holds {value[:80]!r}, half of a character. Correct this text.")
 
 
 def inside(root: Path, text: object, what: str) -> Path:
@@ -47,6 +63,11 @@ def inside(root: Path, text: object, what: str) -> Path:
     if path == base or not path.is_relative_to(base):
         raise InputError(f"{what} {text!r} leads out of the folder {base.name!r}; only files below it are read.")
     return path
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of a training set as it really lies, however its path was written (``..``, links)."""
+    return Path(os.path.realpath(path))
 
 
 def stem_of(name: str) -> str:
@@ -96,5 +117,6 @@ def writable_folder(path: Path) -> None:
     """Make a folder, with those above it; raise OutputError when that cannot be done."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {str(path)!r} could not be made: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no such name is possible"
+        raise OutputError(f"The folder {str(path)!r} could not be made: {why}.") from error

@@ -6,7 +6,6 @@ Readable without numpy, so that a panel can list them.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
-from medsr.options import MAX_FACTOR
+from medsr.jsontext import parse_json
+from medsr.options import MAX_FACTOR, parse_profiles
 
 FOLDER = Path(__file__).parent
+PROFILES = ("gaussian", "box", "kspace")
 TARGETS = ("scale", "spacing", "isotropic", "grid")
 
+_MOST_NOISE = 0.5
 Range = tuple[float, float]
 
 
@@ -34,6 +36,8 @@ class Degradation:
         in_plane: voxels of the image per voxel within the slices.
         noise: standard deviation as a fraction of the brightest signal (99th percentile); Rician for MR.
         contrast: exponent that bends the intensities of MR and photographs. CT keeps its Hounsfield units.
+        profile: kind of the slice profile, one of `PROFILES`; "kspace" is the slab of 3D MR.
+        in_plane_profile: likewise within the slices, and of pictures; "kspace" is the plane of MR.
     """
 
     factor: Range = (1.0, 1.0)
@@ -42,10 +46,12 @@ class Degradation:
     in_plane: Range = (1.0, 1.0)
     noise: Range = (0.0, 0.0)
     contrast: Range = (1.0, 1.0)
+    profile: str = "gaussian"
+    in_plane_profile: str = "gaussian"
 
     def __post_init__(self) -> None:
         limits = {
-            "factor": (1, MAX_FACTOR), "width": (0.2, 4), "in_plane": (1, MAX_FACTOR), "noise": (0, 0.5),
+            "factor": (1, MAX_FACTOR), "width": (0.2, 4), "in_plane": (1, MAX_FACTOR), "noise": (0, _MOST_NOISE),
             "contrast": (0.25, 4),
         }  # fmt: skip
         for name, (low, high) in limits.items():
@@ -56,6 +62,9 @@ class Degradation:
                     f"The {name} of a degradation is a range [low, high] within {low:g} to {high:g}, got {value!r}."
                 )
             object.__setattr__(self, name, (float(value[0]), float(value[1])))
+        for name in ("profile", "in_plane_profile"):
+            if getattr(self, name) not in PROFILES:
+                raise unknown_name(f"{name} of a degradation", str(getattr(self, name)), PROFILES)
         if not _is_number(self.thickest_mm) or self.thickest_mm <= 0:
             raise InvalidValueError(f"thickest_mm is a positive number, got {self.thickest_mm!r}.")
 
@@ -71,6 +80,9 @@ class Recipe:
         target: one of ``{"scale": [x, y, z]}``, ``{"spacing": [x, y, z]}`` in mm, ``{"isotropic": true}`` and
             ``{"grid": "original"}``, which needs a degradation before it.
         degrade: what happens to the image first, or None.
+        profile: how the images were sampled, where their files do not say: as ``medsr upscale --profile``. What is
+            degraded is known, and needs none.
+        noise: noise of the images, where it is known: standard deviation over the 99th percentile.
         one_of: names of recipes among which each copy draws one; then the other fields say nothing.
     """
 
@@ -79,6 +91,8 @@ class Recipe:
     model: str = "auto"
     target: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     degrade: Degradation | None = None
+    profile: str = "auto"
+    noise: float | None = None
     one_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,6 +100,9 @@ class Recipe:
             raise InvalidValueError(f"A recipe's name has letters, digits and hyphens, got {self.name!r}.")
         if self.one_of:
             return
+        parse_profiles(self.profile)
+        if self.noise is not None and not (_is_number(self.noise) and 0 <= self.noise <= _MOST_NOISE):
+            raise InvalidValueError(f"The noise of a recipe lies between 0 and {_MOST_NOISE:g}, got {self.noise!r}.")
         if len(self.target) != 1 or next(iter(self.target)) not in TARGETS:
             raise InvalidValueError(f"Recipe {self.name}: the target has one of {', '.join(TARGETS)}.")
         if "grid" in self.target and (self.target["grid"] != "original" or self.degrade is None):
@@ -101,7 +118,11 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON data that `from_dict` reads."""
-        data = {"about": self.about, "model": self.model, "target": dict(self.target)}
+        data: dict[str, Any] = {"about": self.about, "model": self.model, "target": dict(self.target)}
+        if self.profile != "auto":
+            data["profile"] = self.profile
+        if self.noise is not None:
+            data["noise"] = self.noise
         if self.degrade is not None:
             data["degrade"] = {
                 k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self.degrade).items()
@@ -118,7 +139,14 @@ class Recipe:
             if key not in known:
                 raise unknown_name("key of a recipe", key, known)
         fields = dict(data)
-        for key, kind in (("name", str), ("about", str), ("model", str), ("target", Mapping), ("one_of", list | tuple)):
+        for key, kind in (
+            ("name", str),
+            ("about", str),
+            ("model", str),
+            ("target", Mapping),
+            ("one_of", list | tuple),
+            ("profile", str),
+        ):
             if key in fields and not isinstance(fields[key], kind):
                 raise InvalidValueError(f"{key} of a recipe cannot be {fields[key]!r}.")
         if fields.get("degrade") is not None:
@@ -152,11 +180,11 @@ def load_recipe(name: str) -> Recipe:
         raise unknown_name("recipe", name, shipped)
     path = Path(name) if own else FOLDER / f"{name}.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
         if not isinstance(data, dict):
             raise InvalidValueError("it holds no object")
         return Recipe.from_dict({"name": path.stem, **data})
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path.name!r} is no recipe: {error}.") from error
 
 

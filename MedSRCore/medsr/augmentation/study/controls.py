@@ -9,6 +9,7 @@ from typing import Any
 
 from medsr.augmentation.building import digest_of
 from medsr.augmentation.cases import Case, Dataset
+from medsr.augmentation.contents import Contents
 from medsr.augmentation.datasets import LAYOUTS, PROVENANCE
 from medsr.augmentation.datasets.paths import provenance_of
 from medsr.augmentation.tasks import FAILED, Task, execute_task
@@ -39,6 +40,7 @@ def make_controls(dataset: Dataset, model: str, folder: Path, report: Callable[[
             of the copies would be none.
     """
     records = LAYOUTS[dataset.format](Path(dataset.root)).records / PROVENANCE
+    contents = Contents(dataset.root)
     originals = {case.name: case for case in dataset.real}
     made = []
     for number, copy in enumerate(dataset.synthetic, 1):
@@ -46,6 +48,7 @@ def make_controls(dataset: Dataset, model: str, folder: Path, report: Callable[[
         if copy.origin not in originals or not isinstance(said.get("recipe"), Mapping):
             raise InputError(f"Nothing says how the copy {copy.name} was made, so {model} cannot make its counterpart.")
         task = _task(copy, originals[copy.origin], said, model, folder, dataset)
+        task = dataclasses.replace(task, digest=digest_of(task, contents))
         result = execute_task(task)
         if result.status == FAILED:
             raise InputError(f"{model} could not make the counterpart of {copy.name}: {result.error}")
@@ -59,7 +62,7 @@ def _task(copy: Case, original: Case, said: Mapping[str, Any], model: str, folde
     if len(channels) != len(original.images):
         raise InputError(f"The record of {copy.name} tells of {len(channels)} channels, not {len(original.images)}.")
     structures = {name: value for name, value in dataset.labels.items() if value}
-    task = Task(
+    return Task(
         name=copy.name,
         case=original.name,
         subject=copy.subject,
@@ -78,4 +81,3 @@ def _task(copy: Case, original: Case, said: Mapping[str, Any], model: str, folde
         sources=dict(said.get("source", {})),
         overwrite=True,
     )
-    return dataclasses.replace(task, digest=digest_of(task))

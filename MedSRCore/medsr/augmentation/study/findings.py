@@ -102,6 +102,13 @@ def mean_score(rows: Sequence[Row], size: int, arm: str, metric: str, structure:
     return float(np.mean(values)) if values else None
 
 
+def best_dice(rows: Sequence[Row]) -> dict[int, float]:
+    """Size of the training sets -> mean Dice of the arm that does best with them."""
+    arms = {(row.size, row.arm) for row in rows}
+    means = [(size, mean) for size, arm in sorted(arms) if (mean := mean_score(rows, size, arm, "dice")) is not None]
+    return {size: max(mean for other, mean in means if other == size) for size, _ in means}
+
+
 def format_gain(gain: Gain | None, metric: str) -> str:
     """``+0.0120 [+0.0080, +0.0160]``, "" where there is nothing to compare."""
     if gain is None:

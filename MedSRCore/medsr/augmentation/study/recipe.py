@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
+from medsr.jsontext import parse_json
 
 SHIPPED = Path(__file__).with_name("segmentation.json")
 
@@ -77,8 +77,8 @@ class SegmentationRecipe:
             if not separator:
                 raise InvalidValueError(f"A setting looks like key=value, got {setting!r}.")
             try:
-                data[key] = json.loads(text)
-            except json.JSONDecodeError:
+                data[key] = parse_json(text)
+            except ValueError:
                 data[key] = text
         return cls.from_dict(data)
 
@@ -103,7 +103,7 @@ class SegmentationRecipe:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} is no readable JSON recipe: {error}.") from error
     if not isinstance(data, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 from medsr.augmentation.study.chart import gain_chart
 from medsr.augmentation.study.design import REAL
-from medsr.augmentation.study.findings import Finding, find_all, format_gain, mean_score
+from medsr.augmentation.study.findings import Finding, best_dice, find_all, format_gain, mean_score
 from medsr.augmentation.study.results import ON_COPIES, Row, RunResult, all_rows
 from medsr.augmentation.study.run import Study
 from medsr.augmentation.study.scores import SCORES
@@ -32,7 +32,7 @@ def write_report(study: Study, results: Sequence[RunResult], folder: Path) -> li
     """
     rows = all_rows(results)
     findings = find_all(rows, study.design)
-    found = conclusions(findings, study.design)
+    found = conclusions(findings, study.design, best_dice(rows))
     chart = gain_chart(findings, REAL)
     texts = {
         TABLE: _csv(rows),

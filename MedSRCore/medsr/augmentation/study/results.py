@@ -13,6 +13,7 @@ from medsr.augmentation.study.design import Run
 from medsr.augmentation.study.scores import Score
 from medsr.errors import InputError
 from medsr.io import Staging
+from medsr.jsontext import parse_json
 
 SCHEMA = "medsr-augmentation-run/1"
 ON_COPIES = " on copies"
@@ -90,12 +91,12 @@ class ResultFolder:
     def load(self, run: Run) -> RunResult | None:
         """The result of `run`; None where it is not finished, or was made under other conditions."""
         try:
-            data = json.loads(self._file(run).read_text(encoding="utf-8"))
+            data = parse_json(self._file(run).read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise InputError(f"{str(self._file(run))!r} is no result of a run: {error}. Delete it.") from error
-        if data.get("schema") != SCHEMA or data.get("digest") != self.digest:
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("digest") != self.digest:
             return None
         return _from_data(run, data)
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from medsr.augmentation.study.design import DUPLICATE, REAL, StudyDesign
 from medsr.augmentation.study.findings import Finding, format_gain
 from medsr.augmentation.study.results import ON_COPIES
 
+LEARNED = 0.2
+"""Mean Dice below which a network has learned next to nothing: less than a blob at the most frequent place gets."""
 
-def conclusions(findings: Sequence[Finding], design: StudyDesign) -> list[str]:
-    """One sentence for each size and arm on Dice, the measure that was chosen before looking."""
+
+def conclusions(findings: Sequence[Finding], design: StudyDesign, dice: Mapping[int, float] | None = None) -> list[str]:
+    """One sentence for each size and arm on Dice, the measure that was chosen before looking.
+
+    Args:
+        findings: of the comparisons.
+        design: what was compared.
+        dice: size -> mean Dice of its best arm. Where none learned, equal failures are no finding.
+    """
     main = [f for f in findings if f.metric == "dice" and not f.structure and f.gain is not None]
     found = []
+    untrained = {size: best for size, best in (dice or {}).items() if best < LEARNED}
+    for size, best in untrained.items():
+        found.append(
+            f"With {subjects_text(size)} the networks learned next to nothing (Dice {best:.2f}, the best arm), so "
+            "these runs say nothing about the copies. Train longer (--set steps=...), or look at the images and labels."
+        )
+    main = [f for f in main if f.size not in untrained]
     for size in design.sizes:
         here = [f for f in main if f.size == size]
         found += [_sentence(f, [c for c in here if c.arm == f.arm and c.baseline != REAL]) for f in here if _is_main(f)]

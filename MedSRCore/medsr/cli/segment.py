@@ -1,0 +1,80 @@
+"""Enhance an image, segment it with a program of yours, and bring the labels back onto the grid of the image.
+
+The program reads the enhanced image and writes a label map; its command names both in braces. It is run without a
+shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack, redirect_stdout
+
+from medsr.cli.console import JsonView, note, open_view, say
+from medsr.cli.failures import explain
+from medsr.cli.interruption import signal_that_came
+from medsr.cli.parsing import VerbParser, add_upscale_options, read_upscale_options
+from medsr.jobs import Progress
+
+EXAMPLES = """examples:
+  medsr segment thick.nii.gz labels.nii.gz --isotropic \\
+      --with "nnUNetv2_predict -i {image_folder} -o {labels_folder} -d 501 -c 3d_fullres -f 0"
+  medsr segment head.nii.gz labels.nii.gz --scale 2 --with "mri_synthseg --i {image} --o {labels}" """
+
+
+def configure(parser: VerbParser) -> None:
+    """Add the arguments of this verb."""
+    parser.add_argument("input", metavar="IN", help="image file, DICOM file or DICOM folder")
+    parser.add_argument("output", metavar="OUT", help="label map to write: .nii.gz, .nrrd, .mha, .png, ...")
+    parser.add_argument(
+        "--with",
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        help="the program: {image} or {image_folder} is what it reads, {labels} or {labels_folder} what it writes",
+    )
+    add_upscale_options(parser.add_argument_group("how to enhance"))
+    parser.add_argument("--series", metavar="N|UID", help="which series of a DICOM folder: its number or UID")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    parser.add_argument("--progress", metavar="auto|bar|json|none", default="auto", help="as for `medsr upscale`")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the job; show its progress and the volumes of the structures."""
+    options = read_upscale_options(arguments)
+    with open_view(arguments.progress) as view, ExitStack() as stack:
+        as_json = isinstance(view, JsonView)
+        if as_json:
+            stack.enter_context(redirect_stdout(sys.stderr))
+        try:
+            # Late, so that help and wrong options are answered before SimpleITK is loaded.
+            from medsr.augmentation.segmenting import segment_file
+
+            result = segment_file(
+                arguments.input,
+                arguments.output,
+                arguments.command,
+                options,
+                Progress(view),
+                overwrite=arguments.overwrite,
+                series=arguments.series,
+            )
+        except BrokenPipeError:
+            raise
+        except BaseException as error:
+            if as_json:
+                view(explain(error, signal_that_came()))
+            raise
+        if as_json:
+            view(result)
+            return 0
+    enhanced, volumes = result.report["enhanced"], result.report["volumes_mm3"]
+    sizes = [" x ".join(map(str, enhanced[end]["size_xyz"])) for end in ("input", "output")]
+    say(f"Enhanced  {sizes[0]} -> {sizes[1]} voxels by {enhanced['model']}")
+    for value, volume in volumes.items():
+        say(f"Label {value:<4}{volume:.6g} mm3")
+    if not volumes:
+        say("Labels    none were found")
+    say(f"Written   {result.output}")
+    note("Not a medical device: not for clinical decisions.")
+    return 0
