@@ -180,7 +180,6 @@ def test_the_stage_is_named_before_the_first_figure(module, ui, a_volume, settle
     first = next(text for text, _maximum in said if text)
     assert first.startswith("Starting the computing process")
     assert (0 in {maximum for text, maximum in said if text == first}) is True  # a bar that swings, not one at 0 %
-    assert any("Reading the volume" in text or "Looking at the volume" in text for text, _maximum in said)
 
 
 def test_what_a_machine_took_is_told_the_next_time(module, ui, a_volume, settle):
