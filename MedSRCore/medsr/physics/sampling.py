@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsr.errors import InvalidValueError
 from medsr.physics.profiles import KINDS, FloatArray, Profile
@@ -74,6 +75,10 @@ class AxisSampling:
         """
         return _matrix(self)
 
+    def rows(self, samples: NDArray[np.intp]) -> FloatArray:
+        """Some rows of `matrix`, for who tries many profiles: nothing else is computed, and nothing kept."""
+        return np.eye(self.n_fine)[samples] if self.is_identity else _weights(self, samples)
+
     def pseudo_inverse(self, smoothness: float) -> FloatArray:
         """Tikhonov inverse of this axis, float64 of shape ``(n_fine, n_coarse)``, read-only.
 
@@ -86,7 +91,12 @@ class AxisSampling:
 def _matrix(axis: AxisSampling) -> FloatArray:
     if axis.is_identity:
         return _frozen(np.eye(axis.n_fine))
-    centres = axis.first_centre + np.arange(axis.n_coarse) * axis.factor
+    return _frozen(_weights(axis, np.arange(axis.n_coarse)))
+
+
+def _weights(axis: AxisSampling, samples: NDArray[np.intp]) -> FloatArray:
+    """What the given samples see of the fine grid; each row sums to one."""
+    centres = axis.first_centre + samples * axis.factor
     weights = KINDS[axis.profile.kind].weights(centres, axis.n_fine, axis.width, axis.profile)
     totals = weights.sum(axis=1, keepdims=True)
     # A sample whose whole profile lies beyond the fine grid sees the nearest voxel.
@@ -95,7 +105,7 @@ def _matrix(axis: AxisSampling) -> FloatArray:
         nearest = np.clip(np.rint(centres[beyond]), 0, axis.n_fine - 1).astype(int)
         weights[np.flatnonzero(beyond), nearest] = 1.0
         totals = weights.sum(axis=1, keepdims=True)
-    return _frozen(weights / totals)
+    return np.asarray(weights / totals)
 
 
 @lru_cache(maxsize=64)
