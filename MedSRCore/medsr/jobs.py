@@ -228,6 +228,10 @@ class Progress:
         if self._cancelled():
             raise CancelledError(NOTHING_WRITTEN)
 
+    def unheard(self) -> Progress:
+        """The progress of a part whose own 0 to 1 nobody should see, but which stops when this one does."""
+        return Progress(cancelled=self._cancelled)
+
     def stage(self, name: str) -> None:
         """Say that another part of the work begins; may raise CancelledError, as `check`."""
         self.check()

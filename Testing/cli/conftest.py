@@ -138,3 +138,13 @@ def a_network(tmp_path, monkeypatch):
     yield add
     monkeypatch.undo()
     catalog.load_catalog.cache_clear()
+
+
+@pytest.fixture
+def a_recipe(tmp_path):
+    """A recipe of a tiny network."""
+    path = tmp_path / "tiny.json"
+    options = {"channels": 8, "blocks": 1}
+    network = {"architecture": "profile-refiner", "spatial_dims": 3, "options": options}
+    path.write_text(json.dumps({"name": "tiny", "network": network}))
+    return path

@@ -1,20 +1,9 @@
 """medsr train: where it writes, and what it shows."""
 
-import json
 
 import pytest
 
 pytestmark = pytest.mark.network
-
-
-@pytest.fixture
-def a_recipe(tmp_path):
-    """A recipe of a tiny network."""
-    path = tmp_path / "tiny.json"
-    options = {"channels": 8, "blocks": 1}
-    network = {"architecture": "profile-refiner", "spatial_dims": 3, "options": options}
-    path.write_text(json.dumps({"name": "tiny", "network": network}))
-    return path
 
 
 def test_folders_above_the_output_are_made_and_one_bar_counts_all_steps(medsr, a_recipe, tmp_path):

@@ -224,16 +224,6 @@ def test_evaluate_fails_when_no_model_gave_a_result(medsr, fine_volume, tmp_path
 # ---------------------------------------------------------------- train
 
 
-@pytest.fixture
-def a_recipe(tmp_path):
-    """A recipe of a tiny network."""
-    path = tmp_path / "tiny.json"
-    options = {"channels": 8, "blocks": 1}
-    network = {"architecture": "profile-refiner", "spatial_dims": 3, "options": options}
-    path.write_text(json.dumps({"name": "tiny", "network": network}))
-    return path
-
-
 def test_every_recipe_that_is_carried_can_be_read():
     from medsr.training.recipe import Recipe
 

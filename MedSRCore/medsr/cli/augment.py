@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
 from medsr.augmentation.recipes import load_recipe, recipe_names
 from medsr.augmentation.spec import AugmentSpec
-from medsr.cli.console import JsonView, note, open_view, say, seconds_text, table_lines
-from medsr.cli.failures import explain
+from medsr.cli.console import JsonView, note, say, seconds_text, table_lines
+from medsr.cli.job_view import job_view
 from medsr.cli.parsing import VerbParser, parse_whole
 from medsr.errors import InputError, InvalidValueError
 from medsr.jobs import Progress, ResultEvent
@@ -56,25 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source is None or arguments.output is None:
         raise InvalidValueError("Give a training set and an output folder: medsr augment SOURCE OUT.")
     spec = _read_spec(arguments)
-    with open_view(arguments.progress) as view, ExitStack() as stack:
-        as_json = isinstance(view, JsonView)
-        if as_json:
-            # A stray print of some library must not break the lines.
-            stack.enter_context(redirect_stdout(sys.stderr))
-        try:
-            # Late, so that help and wrong options are answered before SimpleITK is loaded.
-            from medsr.augmentation.run import augment
+    with job_view(arguments.progress) as view:
+        # Late, so that help and wrong options are answered before SimpleITK is loaded.
+        from medsr.augmentation.run import augment
 
-            result = augment(spec, Progress(view))
-        except BrokenPipeError:
-            raise
-        except BaseException as error:
-            if as_json:
-                view(explain(error))
-            raise
-        if as_json:
-            view(result)
-    if not as_json:
+        result = augment(spec, Progress(view))
+    if isinstance(view, JsonView):
+        view(result)
+    else:
         for line in summary_lines(result):
             say(line)
     bad = len(result.report["failed"]) + len(result.report["refused"])

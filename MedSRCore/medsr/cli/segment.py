@@ -7,12 +7,9 @@ shell.
 from __future__ import annotations
 
 import argparse
-import sys
-from contextlib import ExitStack, redirect_stdout
 
-from medsr.cli.console import JsonView, note, open_view, say
-from medsr.cli.failures import explain
-from medsr.cli.interruption import signal_that_came
+from medsr.cli.console import JsonView, note, say
+from medsr.cli.job_view import job_view
 from medsr.cli.parsing import VerbParser, add_upscale_options, read_upscale_options
 from medsr.jobs import Progress
 
@@ -42,32 +39,22 @@ def configure(parser: VerbParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the job; show its progress and the volumes of the structures."""
     options = read_upscale_options(arguments)
-    with open_view(arguments.progress) as view, ExitStack() as stack:
-        as_json = isinstance(view, JsonView)
-        if as_json:
-            stack.enter_context(redirect_stdout(sys.stderr))
-        try:
-            # Late, so that help and wrong options are answered before SimpleITK is loaded.
-            from medsr.augmentation.segmenting import segment_file
+    with job_view(arguments.progress) as view:
+        # Late, so that help and wrong options are answered before SimpleITK is loaded.
+        from medsr.augmentation.segmenting import segment_file
 
-            result = segment_file(
-                arguments.input,
-                arguments.output,
-                arguments.command,
-                options,
-                Progress(view),
-                overwrite=arguments.overwrite,
-                series=arguments.series,
-            )
-        except BrokenPipeError:
-            raise
-        except BaseException as error:
-            if as_json:
-                view(explain(error, signal_that_came()))
-            raise
-        if as_json:
-            view(result)
-            return 0
+        result = segment_file(
+            arguments.input,
+            arguments.output,
+            arguments.command,
+            options,
+            Progress(view),
+            overwrite=arguments.overwrite,
+            series=arguments.series,
+        )
+    if isinstance(view, JsonView):
+        view(result)
+        return 0
     enhanced, volumes = result.report["enhanced"], result.report["volumes_mm3"]
     sizes = [" x ".join(map(str, enhanced[end]["size_xyz"])) for end in ("input", "output")]
     say(f"Enhanced  {sizes[0]} -> {sizes[1]} voxels by {enhanced['model']}")

@@ -7,15 +7,12 @@ isotropic one twice as fine; a model with a factor of its own enlarges by that.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
 from medsr.catalog import PERCEPTUAL
-from medsr.cli.console import JsonView, note, open_view, say, seconds_text
-from medsr.cli.failures import explain
-from medsr.cli.interruption import signal_that_came
+from medsr.cli.console import JsonView, note, say, seconds_text
+from medsr.cli.job_view import job_view
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
 from medsr.interrupts import Undivided
 from medsr.jobs import NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
@@ -60,33 +57,22 @@ def configure(parser: VerbParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job; show its progress and a summary."""
-    with open_view(arguments.progress) as view, ExitStack() as stack:
-        as_json = isinstance(view, JsonView)
-        if as_json:
-            # A stray print of some library must not break the lines.
-            stack.enter_context(redirect_stdout(sys.stderr))
-        try:
-            spec = JobSpec(
-                arguments.input,
-                arguments.output,
-                read_upscale_options(arguments),
-                overwrite=arguments.overwrite,
-                series=arguments.series,
-                report=arguments.report,
-                maps=parse_pairs("map", arguments.map),
-                format=arguments.format,
-                anonymize=arguments.anonymize,
-            )
-            result = _job()(spec, Progress(view))
-        except BrokenPipeError:
-            raise
-        except BaseException as error:
-            if as_json:
-                view(explain(error, signal_that_came()))
-            raise
-        if as_json:
-            view(result)
-            return 0
+    with job_view(arguments.progress) as view:
+        spec = JobSpec(
+            arguments.input,
+            arguments.output,
+            read_upscale_options(arguments),
+            overwrite=arguments.overwrite,
+            series=arguments.series,
+            report=arguments.report,
+            maps=parse_pairs("map", arguments.map),
+            format=arguments.format,
+            anonymize=arguments.anonymize,
+        )
+        result = _job()(spec, Progress(view))
+    if isinstance(view, JsonView):
+        view(result)
+        return 0
     for line in summary_lines(result.report):
         say(line)
     for path in filter(None, [spec.report, *spec.maps.values()]):

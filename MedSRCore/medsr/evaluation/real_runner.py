@@ -89,7 +89,7 @@ class Runner:
         started = time.perf_counter()
         try:
             enlarged = self.enlarge(
-                self.thick, self._asked(row, grid), Progress(cancelled=self._stopped), reference=grid
+                self.thick, self._asked(row, grid), self.progress.unheard(), reference=grid
             )  # fmt: skip
         except CancelledError:
             raise
@@ -116,14 +116,6 @@ class Runner:
             reference=None if grid is None else "the other series",
             isotropic=grid is None and max(spacing) >= ANISOTROPIC_RATIO * min(spacing),
         )
-
-    def _stopped(self) -> bool:
-        # An enlargement gets a progress of its own: its 0 to 1 is not that of the run, but a wish to stop is.
-        try:
-            self.progress.check()
-        except CancelledError:
-            return True
-        return False
 
 
 def nearest(thick: Volume, grid: Geometry) -> Volume:

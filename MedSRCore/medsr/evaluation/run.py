@@ -230,18 +230,10 @@ class _Judge:
         if row.model == BICUBIC:
             array = bicubic(measured, truth.acquisition)
             return dataclasses.replace(row, model_used=BICUBIC), truth.reference.replace(array=array)
-        enlarged = self.enlarge(truth.measured, self._options(row.model, truth), Progress(cancelled=self._stopped))
+        enlarged = self.enlarge(truth.measured, self._options(row.model, truth), self.progress.unheard())
         used = str(enlarged.report.get("model", row.model))
         perceptual = bool(enlarged.report.get("perceptual", False))
         return dataclasses.replace(row, model_used=used, perceptual=perceptual), enlarged.volume
-
-    def _stopped(self) -> bool:
-        # An enlargement gets a progress of its own: its 0 to 1 is not that of the run, but a wish to stop is.
-        try:
-            self.progress.check()
-        except CancelledError:
-            return True
-        return False
 
     def _options(self, model: str, truth: _Truth) -> UpscaleOptions:
         case, spacing = truth.case, truth.reference.geometry.spacing_xyz_mm

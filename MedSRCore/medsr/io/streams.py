@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import bz2
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +27,28 @@ READ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, O
 """What libraries raise on a damaged file."""
 
 
-class _Unpacker(Protocol):
+class _Unpacker(ABC):
     """One member of a packed stream, as zlib and bz2 offer it."""
 
-    @property
-    def eof(self) -> bool: ...
+    _member: Any
 
-    @property
-    def unused_data(self) -> bytes: ...
-
+    @abstractmethod
     def unpack(self, data: bytes) -> bytes: ...
 
     @property
+    @abstractmethod
     def hungry(self) -> bool: ...
 
+    @property
+    def eof(self) -> bool:
+        return bool(self._member.eof)
 
-class _Zlib:
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._member.unused_data)
+
+
+class _Zlib(_Unpacker):
     """Gzip and zlib; both compare the checksum, and gzip the length, when a member ends."""
 
     def __init__(self, window: int) -> None:
@@ -49,7 +56,7 @@ class _Zlib:
 
     def unpack(self, data: bytes) -> bytes:
         try:
-            return self._member.decompress(self._member.unconsumed_tail + data, _MOST_AT_ONCE)
+            return bytes(self._member.decompress(self._member.unconsumed_tail + data, _MOST_AT_ONCE))
         except zlib.error as error:
             why = str(error).rpartition(": ")[2]
             raise ValueError(f"the compressed data are damaged: {why}") from error
@@ -58,33 +65,17 @@ class _Zlib:
     def hungry(self) -> bool:
         return not self._member.unconsumed_tail
 
-    @property
-    def eof(self) -> bool:
-        return self._member.eof
 
-    @property
-    def unused_data(self) -> bytes:
-        return self._member.unused_data
-
-
-class _Bzip2:
+class _Bzip2(_Unpacker):
     def __init__(self) -> None:
         self._member = bz2.BZ2Decompressor()
 
     def unpack(self, data: bytes) -> bytes:
-        return self._member.decompress(data, _MOST_AT_ONCE)
+        return bytes(self._member.decompress(data, _MOST_AT_ONCE))
 
     @property
     def hungry(self) -> bool:
-        return self._member.needs_input
-
-    @property
-    def eof(self) -> bool:
-        return self._member.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._member.unused_data
+        return bool(self._member.needs_input)
 
 
 def _new_member(packing: str) -> _Unpacker:
