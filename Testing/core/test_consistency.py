@@ -6,6 +6,7 @@ from scipy import ndimage as ndi
 
 from medsr.inference.consistency import make_consistent
 from medsr.physics.noise import add_rician_noise
+from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition
 from medsr.planning.noise import expected_magnitude
 
@@ -67,3 +68,14 @@ def test_only_measuring_changes_nothing(truth):
     found = make_consistent(fine, coarse, ACQUISITION, apply=False)
     np.testing.assert_array_equal(fine, before)
     assert found.residual == found.residual_before > 0
+
+
+@pytest.mark.parametrize("profile", [Profile("kspace", 1.0, 0.3), Profile("kspace", 1.33), Profile("gaussian", 2.0)])
+def test_what_the_acquisition_hardly_sees_is_not_multiplied(profile):
+    """Undone without a bound, a filter turned the noise of a real volume into a chequerboard."""
+    rng = np.random.default_rng(0)
+    acquisition = Acquisition.from_factors((32, 32, 32), (2, 2, 2), profile)
+    fine = np.full(acquisition.fine_shape, 100.0, np.float32)
+    coarse = acquisition.forward(fine) + rng.standard_normal(acquisition.coarse_shape).astype(np.float32)
+    make_consistent(fine, coarse, acquisition, noise=0.0)
+    assert fine.std() < 4

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from medsr.inference.bounds import Bound, Bounded
-from medsr.physics.sampling import Acquisition, apply_along
+from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
 from medsr.planning.noise import expected_magnitude
 
 Array = NDArray[np.float32]
@@ -24,6 +24,10 @@ Mask = NDArray[np.bool_]
 
 SMOOTHNESS = 1e-4
 """Tikhonov weight of the step back: small, so that two steps leave next to nothing."""
+
+_FINEST, _BLIND, _DAMPING = 0.49, 0.1, 0.1
+"""Cycles per sample; what a filter, zero-filling or thick overlapping slices leave there of a wave; and how much
+the step back is damped then. Undamped, a filter turned a noisy real volume into a chequerboard."""
 
 _STEPS = 2
 _SMOOTH_SAMPLES = 1.2
@@ -145,9 +149,17 @@ def _smooth(residual: Array) -> Array:
     return np.asarray(gaussian_filter(residual, _SMOOTH_SAMPLES, mode="nearest"))
 
 
+def _goes_blind(sampling: AxisSampling) -> bool:
+    """True where the profile leaves next to nothing of the finest waves: undone, it multiplies noise and errors."""
+    return sampling.profile.transfer(_FINEST) < _BLIND
+
+
 def _add_back(fine: Array, residual: Array, acquisition: Acquisition) -> None:
     """``x += P r``, slab by slab along the first axis."""
-    inverses = acquisition.inverses(SMOOTHNESS)
+    inverses = {
+        axis: sampling.pseudo_inverse(SMOOTHNESS, _DAMPING if _goes_blind(sampling) else 0.0)
+        for axis, sampling in acquisition.active.items()
+    }
     first = inverses.pop(0, None)
     depth = max(1, int(_SLAB_VOXELS / max(math.prod(fine.shape[1:]), 1)))
     for start in range(0, fine.shape[0], depth):

@@ -79,12 +79,14 @@ class AxisSampling:
         """Some rows of `matrix`, for who tries many profiles: nothing else is computed, and nothing kept."""
         return np.eye(self.n_fine)[samples] if self.is_identity else _weights(self, samples)
 
-    def pseudo_inverse(self, smoothness: float) -> FloatArray:
+    def pseudo_inverse(self, smoothness: float, damping: float = 0.0) -> FloatArray:
         """Tikhonov inverse of this axis, float64 of shape ``(n_fine, n_coarse)``, read-only.
 
-        Solves ``min |A x - y|^2 + smoothness |D2 x|^2`` with D2 the second difference (Tikhonov 1963).
+        Solves ``min |A x - y|^2 + smoothness |D2 x|^2 + d |x|^2`` with D2 the second difference (Tikhonov 1963) and d
+        the share `damping` of the largest eigenvalue of ``A'A``: no detail is multiplied by more than
+        ``1 / (2 sqrt(damping))``.
         """
-        return _tikhonov_inverse(self, float(smoothness))
+        return _tikhonov_inverse(self, float(smoothness), float(damping))
 
 
 @lru_cache(maxsize=128)
@@ -109,12 +111,14 @@ def _weights(axis: AxisSampling, samples: NDArray[np.intp]) -> FloatArray:
 
 
 @lru_cache(maxsize=64)
-def _tikhonov_inverse(axis: AxisSampling, smoothness: float) -> FloatArray:
+def _tikhonov_inverse(axis: AxisSampling, smoothness: float, damping: float) -> FloatArray:
     a = axis.matrix
     if axis.is_identity:
         return a
     n = axis.n_fine
-    normal = a.T @ a + 1e-9 * np.eye(n)
+    normal = a.T @ a
+    strength = damping * float(np.linalg.eigvalsh(normal)[-1]) if damping else 0.0
+    normal += (1e-9 + strength) * np.eye(n)
     if n > 2:
         d2 = np.diff(np.eye(n), 2, axis=0)
         normal += smoothness * (d2.T @ d2)
