@@ -12,6 +12,7 @@ from medsr.options import UpscaleOptions
 from medsr.physics.profiles import Profile
 from medsr.physics.spectra import Likeliest
 from medsr.planning.evidence import HELICAL, SAFE, evidence_notice, find_profiles, slice_axis
+from medsr.planning.looks import Looks
 from medsr.volume import Volume
 
 
@@ -186,6 +187,20 @@ def test_voxels_are_looked_at_where_nothing_is_stated():
         assert evidence.source == "voxels"
         assert 0 < evidence.probability <= 1
     assert x.profile == y.profile == z.profile
+
+
+def test_another_plan_of_the_same_voxels_does_not_look_at_them_again(monkeypatch):
+    volume, looks, looked = a_volume(size=(32, 32, 24), spacing=(1.0, 1.0, 1.0)), Looks(), []
+
+    def look(*arguments):
+        looked.append(arguments)
+        return Likeliest(Profile("kspace"), 0.9, False)
+
+    monkeypatch.setattr("medsr.planning.evidence.likeliest_profile", look)
+    plans = [make_plan(volume, UpscaleOptions(scale=scale), looks=looks) for scale in (2, 3)]
+    assert len(looked) == 1
+    assert plans[0].evidence == plans[1].evidence == make_plan(volume, UpscaleOptions(scale=2)).evidence
+    assert len(looked) == 2
 
 
 def test_slices_that_may_be_either_are_taken_carefully(monkeypatch):

@@ -7,6 +7,7 @@ show size, memory and time before the click.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from medsr.normalisation import Units
 from medsr.notices import Notice, disagreements, notice
 from medsr.options import MAX_FACTOR, UpscaleOptions
 from medsr.planning.evidence import find_profiles, known_facts
+from medsr.planning.looks import Looks
 from medsr.planning.noise import noise_level
 from medsr.planning.padding import Padding, find_padding
 from medsr.planning.sampling import decide_acquisition
@@ -32,7 +34,12 @@ _CT_AIR_HU = -500.0
 
 
 def make_plan(
-    volume: Volume, options: UpscaleOptions, reference: Geometry | None = None, *, runnable: bool = False
+    volume: Volume,
+    options: UpscaleOptions,
+    reference: Geometry | None = None,
+    *,
+    runnable: bool = False,
+    looks: Looks | None = None,
 ) -> Plan:
     """Decide how to super-resolve `volume`.
 
@@ -42,10 +49,12 @@ def make_plan(
         reference: grid of the file that ``options.reference`` names.
         runnable: choose among the models that run in this Python, without torch no network. By default the best
             model is chosen: the work may be done in another Python, or torch be installed before.
+        looks: at this volume, of earlier plans with other options; a panel plans often.
 
     Raises:
         InvalidValueError, UnknownNameError, ModelError: what was asked cannot be done.
     """
+    looks = looks or Looks()
     named = None if options.model == "auto" else find_model(options.model)
     placed = method_of(named).place(volume, options, named, reference) if named else place(volume, options, reference)
     target = placed.target
@@ -55,7 +64,7 @@ def make_plan(
     # Of CT the voxels are not looked at.
     as_is = modality == "CT" or (padding is None and units.are_plain)
     seen = volume if as_is else volume.replace(array=working_array(volume, padding, units))
-    evidence = find_profiles(seen, options, modality)
+    evidence = find_profiles(seen, options, modality, looks)
     acquisition, sampled, doubts = decide_acquisition(volume, evidence, target, placed.undoes)
     decisions = [notice("target", what=target.reason), notice("modality", modality=modality, known=known), *sampled]
     if padding is not None:
@@ -71,7 +80,8 @@ def make_plan(
         if known_noise is not None:
             found = (known_noise, "the source") if known_noise > 0 else None
         else:
-            found = noise_level(seen.array, None if padding is None else padding.mask)
+            mask = None if padding is None else padding.mask
+            found = looks.once("noise", partial(noise_level, seen.array, mask))
         if found is not None:
             noise = found[0]
             decisions.append(notice("noise", percent=100 * noise, place=found[1]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from medsr.notices import Notice, notice
 from medsr.options import StatedProfile, UpscaleOptions
 from medsr.physics.profiles import Profile
 from medsr.physics.spectra import Candidate, Likeliest, likeliest_profile
+from medsr.planning.looks import Looks
 from medsr.volume import Volume
 
 ANISOTROPIC_RATIO = 1.25
@@ -105,13 +107,16 @@ def slice_axis(facts: Facts, options: UpscaleOptions, geometry: Geometry, *, pla
     return AXES[int(np.argmax(spacing))] if max(spacing) / min(spacing) >= ANISOTROPIC_RATIO else None
 
 
-def find_profiles(volume: Volume, options: UpscaleOptions, modality: str) -> tuple[AxisEvidence, ...]:
+def find_profiles(
+    volume: Volume, options: UpscaleOptions, modality: str, looks: Looks | None = None
+) -> tuple[AxisEvidence, ...]:
     """How x, y and z were sampled.
 
     Args:
         volume: the input; its voxels are looked at where nothing was stated.
         options: what was asked.
         modality: "MR" or "CT".
+        looks: at these voxels, of earlier plans.
     """
     facts = known_facts(volume, options)
     across = slice_axis(facts, options, volume.geometry, planar=volume.planar)
@@ -122,8 +127,7 @@ def find_profiles(volume: Volume, options: UpscaleOptions, modality: str) -> tup
         if evidence is not None:
             found[axis] = evidence
     unknown = [axis for axis in AXES if axis not in found]
-    look = _look_ct if modality == "CT" else _look_mr
-    found.update(look(volume, unknown, across))
+    found.update(_of_ct(unknown, across) if modality == "CT" else _look_mr(volume, unknown, across, looks or Looks()))
     return tuple(found[axis] for axis in AXES)
 
 
@@ -175,7 +179,7 @@ def _evidence(
     return AxisEvidence(axis, profile, source, stated_mm=None if plausible else width_mm)
 
 
-def _look_ct(_volume: Volume, axes: Sequence[str], across: str | None) -> dict[str, AxisEvidence]:
+def _of_ct(axes: Sequence[str], across: str | None) -> dict[str, AxisEvidence]:
     """CT of which nothing is known: helical slices, as most are; in the plane the detector and the kernel."""
     return {
         axis: AxisEvidence(axis, Profile("gaussian", HELICAL if axis == across else 1.0, assumed=True), "modality")
@@ -183,7 +187,7 @@ def _look_ct(_volume: Volume, axes: Sequence[str], across: str | None) -> dict[s
     }
 
 
-def _look_mr(volume: Volume, axes: Sequence[str], across: str | None) -> dict[str, AxisEvidence]:
+def _look_mr(volume: Volume, axes: Sequence[str], across: str | None, looks: Looks) -> dict[str, AxisEvidence]:
     """MR: thick slices are looked at alone, axes that are encoded alike together."""
     found: dict[str, AxisEvidence] = {}
     spacing = dict(zip(AXES, volume.geometry.spacing_xyz_mm, strict=True))
@@ -198,7 +202,8 @@ def _look_mr(volume: Volume, axes: Sequence[str], across: str | None) -> dict[st
         groups.append(alike)
         plane = [axis for axis in plane if axis not in alike]
     for group in groups:
-        seen = _seen(volume, group, _SLICES if group == thick else _PLANE)
+        candidates = _SLICES if group == thick else _PLANE
+        seen = looks.once((*group, candidates), partial(_seen, volume, group, candidates))
         for axis in group:
             found[axis] = _assumed(axis, seen, is_slice=group == thick)
     return found

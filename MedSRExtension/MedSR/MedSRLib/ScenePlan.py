@@ -51,11 +51,13 @@ def optionsOf(options: Mapping[str, Any], reference: slicer.vtkMRMLVolumeNode | 
 
 
 class ScenePlanner:
-    """Plans jobs, and remembers the last one: planning looks at the voxels, which takes a moment for large volumes."""
+    """Plans jobs, and remembers the last one, and for other options what was seen in the voxels, which takes a moment."""
 
     def __init__(self) -> None:
         self._asked: Any = None
         self._planned: Any = None
+        self._lookedAt: Any = None
+        self._looks: Any = None
 
     def plan(
         self,
@@ -77,12 +79,16 @@ class ScenePlanner:
         grid = _gridOf(reference, volumeNode)
         # VTK counts the changes of all images together, so their time tells images apart, too.
         voxels = volumeNode.GetImageData().GetMTime()
-        asked = (voxels, volume.geometry, volume.modality, volume.facts, volume.warnings, options, grid)
+        looked = (voxels, volume.geometry, volume.modality, volume.facts, volume.warnings)
+        asked = (*looked, options, grid)
         if asked != self._asked:
             from medsr.inference.planner import make_plan
+            from medsr.planning.looks import Looks
 
             self._asked = None
-            plan = make_plan(volume, options, grid)
+            if looked != self._lookedAt:
+                self._lookedAt, self._looks = looked, Looks()
+            plan = make_plan(volume, options, grid, looks=self._looks)
             self._planned = PlannedJob(plan, volume.facts, volume.warnings, sliceAxis(volume, options))
             self._asked = asked
         return self._planned
