@@ -8,6 +8,7 @@ from medsr.inference.consistency import make_consistent
 from medsr.physics.noise import add_rician_noise
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition
+from medsr.planning.evidence import SAFE
 from medsr.planning.noise import expected_magnitude
 
 SHAPE = (36, 40, 44)
@@ -79,3 +80,18 @@ def test_what_the_acquisition_hardly_sees_is_not_multiplied(profile):
     coarse = acquisition.forward(fine) + rng.standard_normal(acquisition.coarse_shape).astype(np.float32)
     make_consistent(fine, coarse, acquisition, noise=0.0)
     assert fine.std() < 4
+
+
+def test_along_an_axis_of_which_nothing_is_known_only_slow_differences_are_mended(truth):
+    unknown = Acquisition.from_factors(SHAPE, (3, 1, 1), SAFE)
+    coarse = unknown.forward(truth)
+    stripes = 4 * (-1.0) ** np.arange(len(coarse), dtype=np.float32)[:, None, None]
+    for error, mended in ((np.full_like(coarse, 4.0), True), (np.broadcast_to(stripes, coarse.shape), False)):
+        fine = truth.copy()
+        make_consistent(fine, coarse + error, unknown)
+        inside = slice(6, -6)
+        assert (float(np.abs(fine - truth)[inside].mean()) > 3) == mended
+    known = Acquisition.from_factors(SHAPE, (3, 1, 1), Profile("gaussian", 0.6))
+    fine = truth.copy()
+    make_consistent(fine, known.forward(truth) + stripes, known)
+    assert float(np.abs(fine - truth)[6:-6].mean()) > 3
