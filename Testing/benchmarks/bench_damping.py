@@ -2,8 +2,8 @@
 
     python Testing/benchmarks/bench_damping.py brain.nii.gz flair.nii.gz --crop 64
 
-Each volume is seen through the filtered encoding of the case `kf2`, without and with a little Rician noise, and enlarged
-told nothing. Prints the mean gain over B-spline in dB for several dampings, as Markdown.
+Each volume is seen through the filtered encoding of the case `kf2`, without and with a little Rician noise, and is
+enlarged, told nothing. Prints the mean gain over B-spline in dB for several dampings, as Markdown.
 """
 
 from __future__ import annotations

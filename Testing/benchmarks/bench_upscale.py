@@ -106,7 +106,7 @@ WINDOW = """
     from medsr.methods.engines import TorchEngine, load_network, refining_engine
     from medsr.inference.planner import make_plan
     from medsr.methods.tiling import refine_volume
-    from medsr.models.profile_refiner import acquisition_condition
+    from medsr.physics.condition import acquisition_condition
     from medsr.models.specialised_refiner import SpecialisedRefiner
     from medsr.normalisation import Normalisation
     from medsr.options import UpscaleOptions
@@ -115,7 +115,7 @@ WINDOW = """
     plan = make_plan(volume, UpscaleOptions(scale=2))
     entry = plan.entry
     coarse = Normalisation.of(volume.array.astype(np.float32), "MR").apply(volume.array)
-    condition = acquisition_condition([2.0] * 3, [2.0] * 3, [False] * 3)
+    condition = acquisition_condition(plan.acquisition.axes)
     network = load_network(entry)
     exact = SpecialisedRefiner(network, torch.tensor(condition))
     if {engine!r}.startswith("monai"):

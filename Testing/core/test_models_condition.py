@@ -10,7 +10,8 @@ from medsr.physics.sampling import AxisSampling
 
 pytest.importorskip("torch")
 
-from medsr.models.profile_refiner import PER_AXIS, ProfileRefiner, acquisition_condition, canonical_axes
+from medsr.models.profile_refiner import ProfileRefiner
+from medsr.physics.condition import PER_AXIS, acquisition_condition, canonical_axes
 
 pytestmark = pytest.mark.network
 

@@ -32,8 +32,9 @@ from medsr.methods.plan import Plan
 from medsr.methods.plane_ensemble import PlaneEnsemble
 from medsr.methods.tiling import enlarge_volume, refine_volume
 from medsr.models.enlarger import Enlarger
-from medsr.models.profile_refiner import FOLD, acquisition_condition, canonical_axes
+from medsr.models.profile_refiner import FOLD
 from medsr.normalisation import Normalisation
+from medsr.physics.condition import acquisition_condition, canonical_axes
 from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from medsr.models.profile_refiner import acquisition_condition
+from medsr.physics.condition import acquisition_condition
 from medsr.physics.noise import add_rician_noise
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition

@@ -9,7 +9,8 @@ from lightning import LightningModule
 from torch import Tensor
 
 from medsr.losses.pixel import mean_absolute_error
-from medsr.models.profile_refiner import PER_AXIS, ProfileRefiner
+from medsr.models.profile_refiner import ProfileRefiner
+from medsr.physics.condition import PER_AXIS
 from medsr.training.recipe import Recipe
 from medsr.training.schedule import adam, muon
 
