@@ -1,5 +1,6 @@
 """Bundles: what a training writes is what the catalog reads, and what is shipped is intact and worth its size."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_monai_builds_the_network_and_loads_its_weights(bundle):
     pytest.importorskip("monai")
     from monai.bundle import ConfigParser
 
-    from medsr.models.profile_refiner import PER_AXIS
+    from medsr.physics.condition import PER_AXIS
 
     parser = ConfigParser(json.loads((bundle / "configs" / "inference.json").read_text()))
     parser["bundle_root"] = str(bundle)
@@ -106,7 +107,8 @@ def test_a_shipped_bundle_is_whole(folder):
     assert folder.name in (folder / "docs" / "README.md").read_text()
 
 
-def phantom(size=64):
+@functools.cache
+def phantom(size):
     """Nested ellipsoids with texture, 0 to about 1, as float32 ``(z, y, x)``."""
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, size)] * 3, indexing="ij"))
@@ -126,7 +128,7 @@ def phantom(size=64):
 def test_a_shipped_bundle_beats_the_spline(folder, factors):
     entry = catalog.find_model(folder.name)
     modality = entry.modalities[0]
-    fine = phantom() * 1000 - (1000 if modality == "CT" else 0)
+    fine = phantom(40) * 1000 - (1000 if modality == "CT" else 0)
     coarse = Acquisition.from_factors(fine.shape, factors).forward(fine)
     affine = np.diag([*factors[::-1], 1.0])
     volume = Volume.from_array(coarse.astype(np.float32), affine).replace(modality=modality)

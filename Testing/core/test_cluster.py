@@ -138,19 +138,16 @@ def fail(task):
     raise ZeroDivisionError("on purpose")
 
 
-@pytest.mark.slow
-def test_workers_of_this_machine_are_not_to_be_reached_from_others():
+def sockets_listening():
+    """Address and port of every socket on which this process or one below it listens."""
     psutil = pytest.importorskip("psutil")
-    with open_cluster(None, 1, None, 0):
-        here = psutil.Process()
-        listening = [
-            socket.laddr.ip
-            for process in (here, *here.children(recursive=True))
-            for socket in process.net_connections("inet")
-            if socket.status == psutil.CONN_LISTEN
-        ]
-    assert len(listening) >= 3
-    assert set(listening) <= {"127.0.0.1", "::1"}
+    here = psutil.Process()
+    return [
+        (socket.laddr.ip, socket.laddr.port)
+        for process in (here, *here.children(recursive=True))
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    ]
 
 
 def called(code):
@@ -160,31 +157,29 @@ def called(code):
 
 
 @pytest.mark.slow
-def test_workers_of_this_machine_obey_nobody_else_and_leave_no_folder(tmp_path, monkeypatch):
-    psutil = pytest.importorskip("psutil")
+def test_workers_of_this_machine_are_reached_by_nobody_else_tell_failures_and_leave_no_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with open_cluster("local", 1, None, 0) as executor:
+        listening = sockets_listening()
+        assert len(listening) >= 3
+        assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1"}
         address = executor._client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
         plain = address.replace("tls://", "tcp://")
-        # As other users of the machine could.
-        for shown, security in ((plain, ""), (address, ", security=Security.temporary()")):
-            code = (
-                "from distributed import Client\nfrom distributed.security import Security\n"
-                f"try:\n    print(Client({shown!r}, timeout=5{security}).submit(lambda: 'obeyed').result())\n"
-                "except Exception as error:\n    print('refused')\n"
-            )
-            assert called(code) == "refused"
-        here, answers = psutil.Process(), []
-        for process in (here, *here.children(recursive=True)):
-            for socket in process.net_connections("inet"):
-                if socket.status == psutil.CONN_LISTEN and socket.laddr.ip == "127.0.0.1":
-                    for page in ("info/main/workers.html", "json/identity.json", "metrics", "status"):
-                        answers.append(page_of(socket.laddr.port, page))
+        # As other users of the machine could: in the clear, and with a certificate of their own.
+        code = (
+            "from distributed import Client\nfrom distributed.security import Security\n"
+            f"for shown, options in (({plain!r}, {{}}), ({address!r}, {{'security': Security.temporary()}})):\n"
+            "    try:\n        print(Client(shown, timeout=5, **options).submit(lambda: 'obeyed').result())\n"
+            "    except Exception as error:\n        print('refused')\n"
+        )
+        assert called(code).split() == ["refused", "refused"]
+        pages = ("info/main/workers.html", "json/identity.json", "metrics", "status")
+        answers = [page_of(port, page) for ip, port in listening if ip == "127.0.0.1" for page in pages]
         assert answers and set(answers) <= {None, 404}
         assert [path.name for path in tmp_path.iterdir()]
         (result,) = executor.run([a_task(tmp_path)], fail, Progress())
-        assert "on purpose" in result.error
+        assert result.status == FAILED and "ZeroDivisionError: on purpose" in result.error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,13 +201,6 @@ def test_without_cryptography_no_cluster_is_started_in_the_clear(monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(MissingDependencyError, match=r"cryptography.*medsr\[cohort\]"), open_cluster(None, 1, None, 0):
         pass
-
-
-@pytest.mark.slow
-def test_a_worker_that_raises_is_told_as_a_failure(tmp_path):
-    with open_cluster(None, 1, None, 0) as executor:
-        (result,) = executor.run([a_task(tmp_path)], fail, Progress())
-    assert result.status == FAILED and "ZeroDivisionError: on purpose" in result.error
 
 
 def test_what_a_killed_worker_was_writing_is_removed(tmp_path):

@@ -308,7 +308,7 @@ def test_too_little_memory_is_told_with_what_is_needed(image_file, tmp_path):
 
 
 def test_closing_the_input_in_the_middle_of_a_job_cancels_it(tmp_path):
-    array = (np.random.default_rng(0).random((40, 120, 120)) * 1000).astype(np.float32)
+    array = (np.random.default_rng(0).random((200, 40, 40)) * 1000).astype(np.float32)
     path = tmp_path / "big.nrrd"
     medsr.write_volume(Volume.from_array(array, np.diag([1, 1, 3, 1.0])), path)
     spec = job(path, options=UpscaleOptions(model="lanczos", scale=3))

@@ -210,7 +210,7 @@ def share(values):
 
 @pytest.mark.parametrize("ct", [False, True])
 def test_an_axis_that_stays_as_it_is_is_neither_blurred_nor_told_of(ct):
-    from medsr.models.profile_refiner import PER_AXIS, acquisition_condition
+    from medsr.physics.condition import PER_AXIS, acquisition_condition
     from medsr.physics.sampling import Acquisition
 
     changes = {"partitions": 0.0, "kspace": 0.0, "encoded_planes": 0.0} if ct else {}

@@ -183,7 +183,7 @@ def test_every_recipe_names_networks_that_exist():
     from medsr.models.registry import ARCHITECTURES, DISCRIMINATORS, FEATURES
     from medsr.physics.profiles import KINDS
 
-    found = {name: Recipe.load(train_verb.find_recipe(name)) for name in train_verb.known_recipes()}
+    found = {name: read_recipe(name) for name in train_verb.known_recipes()}
     systems = ["progressive-gan", "edsr-se-gan", "edsr-se-gan-x8", "edsr-se-gan-x16", "vdsr7-multiscale", "srgan"]
     systems += ["srresnet", "three-player-gan", "disgan"]
     assert set(systems) | {f"{name}-small" for name in systems} <= set(found)
@@ -448,12 +448,63 @@ def test_two_processes_equal_one_with_the_joint_batch(data_list, tmp_path):
     assert distance(weights["two"], current) > 1e-4
 
 
+def read_recipe(name):
+    return Recipe.load(train_verb.find_recipe(name))
+
+
+@pytest.mark.parametrize("name", train_verb.known_recipes())
+def test_networks_of_every_recipe_fit_each_other_as_wide_as_they_are(name):
+    """Of batches of the recipe's own size. Only shapes: on the meta device nothing is computed."""
+    from medsr.models.registry import build_discriminator, build_features, build_network
+    from medsr.physics.condition import PER_AXIS
+
+    one = read_recipe(name)
+    dims, channels = one.network.spatial_dims, one.network.options.get("channels", 1)
+    with torch.device("meta"):
+        if one.family == "features":
+            maps = build_features(one.network.architecture, dims, one.network.options)(
+                torch.empty(one.batch, channels, *[one.patch] * dims)
+            )
+            assert len(maps) == len(one.network.options["widths"])
+            return
+        network = build_network(one.network.architecture, dims, one.network.options)
+        if one.family == "refine":
+            patch = torch.empty(one.batch, 1, *[one.patch] * dims)
+            assert network(patch, torch.empty(one.batch, dims * PER_AXIS)).shape == patch.shape
+            return
+        for scale in network.scales:
+            fine = network(torch.empty(one.batch, channels, *[one.patch // scale] * dims), scale)
+            assert fine.shape == (one.batch, channels, *[one.patch // scale * scale] * dims)
+        if one.family != "enlarge":
+            judged = build_discriminator(one.adversary.discriminator, dims, one.adversary.options)(fine)
+            assert judged.shape[0] == one.batch
+        if one.losses.perceptual and one.losses.features == "resnet10":
+            assert len(build_features("resnet10", dims, one.losses.features_options)(fine)) > 1
+
+
+def light(one):
+    """Settings with which a smoke test is over in a second: all parts of the recipe, but narrow networks."""
+    settings = ["steps=2", "steps_per_epoch=1", "validate_every=1", "validation_patches=1"]
+    if one.family == "refine":
+        settings.append("network.options.channels=16")
+        settings += ["patch=16"] if one.network.spatial_dims == 3 else []
+    elif one.network.architecture not in ("vdsr7", "texture-net"):
+        settings.append(f"network.options.features={8 if one.network.architecture == 'rrdb' else 16}")
+    if one.network.architecture == "rrdb":
+        settings.append("network.options.growth=4")
+    if one.losses.features == "resnet10":
+        settings.append("losses.features_options.width=4")
+    if one.adversary.discriminator == "pairs-3d":
+        settings.append("adversary.options.widths=[4, 8, 16, 32]")
+    if one.adversary.discriminator == "wavelet-unet":
+        settings.append("adversary.options.features=4")
+    return settings
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", train_verb.known_recipes())
 def test_every_recipe_passes_its_smoke_test(name, tmp_path, capsys):
-    words = ["train", name, "--smoke", "--output", str(tmp_path / "run")]
-    if name in ("disgan", "three-player-gan"):  # as they are, a step takes seconds
-        words += ["--set", "network.options.features=16", "network.options.growth=16"]
+    words = ["train", name, "--smoke", "--output", str(tmp_path / "run"), "--set", *light(read_recipe(name))]
     # Not a process of its own: starting one takes longer than most of these trainings.
     assert main(words) == 0
     assert re.search(r"^Weights +\S+weights.pt", capsys.readouterr().out, re.MULTILINE)

@@ -82,12 +82,58 @@ def pump():
     return ManualPump()
 
 
+class WarmWorkers:
+    """Worker processes that tests left idle, for the next test that would start the same: a start takes a second."""
+
+    def __init__(self, start):
+        self._start, self._idle = start, []
+
+    def start(self, interpreter):
+        environment = {k: v for k, v in interpreter.environment().items() if k != "PYTEST_CURRENT_TEST"}
+        for worker in self._idle:
+            if worker.startedBy == (interpreter, environment) and worker.exitCode is None:
+                self._idle.remove(worker)
+                return worker
+        worker = self._start(interpreter)
+        worker.startedBy = (interpreter, environment)
+        return worker
+
+    def keep(self, runner):
+        """Take over the worker of a runner whose test is over, if it waits for jobs."""
+        worker = runner._worker
+        if worker is not None and worker.exitCode is None and not runner.isBusy and hasattr(worker, "startedBy"):
+            self._idle.append(worker)
+            runner._worker = None
+
+    def close(self):
+        while self._idle:
+            self._idle.pop().close(seconds=0.2)
+
+
+@pytest.fixture(scope="session")
+def warm_workers():
+    from MedSRLib.Environment import Interpreter
+
+    made, real = WarmWorkers(Interpreter.startWorker), Interpreter.startWorker
+    Interpreter.startWorker = lambda interpreter: made.start(interpreter)
+    yield made
+    Interpreter.startWorker = real
+    made.close()
+
+
 @pytest.fixture
-def resolver(scene, pump):
+def cold(warm_workers):
+    """The next worker is a fresh one."""
+    warm_workers.close()
+
+
+@pytest.fixture
+def resolver(scene, pump, warm_workers):
     from MedSRLib.SuperResolver import SuperResolver
 
     made = SuperResolver(pump)
     yield made
+    warm_workers.keep(made.runner)
     made.shutdown()
 
 

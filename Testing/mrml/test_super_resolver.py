@@ -391,6 +391,7 @@ def test_disk_full_for_the_result(resolver, scene, a_volume, helpers):
     with pytest.raises(SuperResolutionError, match=r"(?i)written|disk"):
         resolver.superResolve(a_volume, scale=2, model="linear")
     assert helpers.node_names(scene) == before
+    resolver.runner.releaseWorker()  # not for the next test
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full stands in for a full disk")
@@ -483,7 +484,7 @@ def test_a_failing_worker_raises_its_own_text(resolver, scene):
     assert caught.value.kind == "InputError"
 
 
-def test_worker_uses_no_torch_for_physics_and_this_process_never_does(resolver, a_volume):
+def test_worker_uses_no_torch_for_physics_and_this_process_never_does(cold, resolver, a_volume):
     resolver.superResolve(a_volume, scale=2, model="tikhonov")
     maps = Path(f"/proc/{resolver.runner.workerPid}/maps")
     if not maps.exists():

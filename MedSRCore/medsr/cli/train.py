@@ -224,8 +224,8 @@ def _write_phantoms(folder: Path, modality: str) -> Path:
         blobs = ndimage.gaussian_filter(rng.standard_normal([_PHANTOM_SIZE] * 3), 2.0)
         array = np.clip(blobs / blobs.std() * 250 + 400, 0, None).astype(np.float32)
         image = sitk.GetImageFromArray(array - 1000 if modality == "CT" else array)
-        sitk.WriteImage(image, str(folder / f"{subset}.nii.gz"))
-        lists[subset] = [{"file": f"{subset}.nii.gz", "subject": subset}]
+        sitk.WriteImage(image, str(folder / f"{subset}.nii"))
+        lists[subset] = [{"file": f"{subset}.nii", "subject": subset}]
     data = folder / "phantom.data.json"
     data.write_text(json.dumps(lists), encoding="utf-8")
     return data

@@ -17,8 +17,8 @@ INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline, "lanczo
 _BORDER = 4
 """Voxels of repeated border, so that the outer half voxel is continued and not extrapolated or cut."""
 
-_CHUNK_VOXELS = 250_000
-"""Computed in one call of ITK, during which nobody can stop the work: a second or two of windowed sinc."""
+_CHUNK_VOXELS = {"linear": 250_000, "bspline": 250_000, "lanczos": 50_000}
+"""Computed in one call of ITK, during which nobody can stop the work: a second at most, also of windowed sinc."""
 
 
 def interpolate(
@@ -53,7 +53,7 @@ def interpolate(
         interpolator = INTERPOLATORS[method]
     outside = float(array.min()) if outside is None else outside
     result = np.empty(target.shape_zyx, dtype=np.float32)
-    depth = max(1, _CHUNK_VOXELS // (target.size_xyz[0] * target.size_xyz[1]))
+    depth = max(1, _CHUNK_VOXELS[method] // (target.size_xyz[0] * target.size_xyz[1]))
     for start in range(0, target.size_xyz[2], depth):
         stop = min(start + depth, target.size_xyz[2])
         part = target.cropped((0, 0, start), (*target.size_xyz[:2], stop - start))
