@@ -16,7 +16,7 @@ import medsr
 from medsr.catalog import PERCEPTUAL
 from medsr.errors import InputError, InvalidValueError, OutputError
 from medsr.io import read_volume, write_dicom, write_volume
-from medsr.io.dicom import writing
+from medsr.io.dicom import elements, writing
 
 CLASSIC = {"MR": "1.2.840.10008.5.1.4.1.1.4", "CT": "1.2.840.10008.5.1.4.1.1.2"}
 ENHANCED = {"MR": "1.2.840.10008.5.1.4.1.1.4.1", "CT": "1.2.840.10008.5.1.4.1.1.2.1"}
@@ -541,3 +541,23 @@ def test_thousands_of_references_do_not_slow_every_slice(tmp_path, io_dicom):
     finally:
         pydicom.filewriter.writers["SQ"] = before
     assert len(calls) < 30
+
+
+class _OldDataset:
+    """What pydicom 2 asks of who saves."""
+
+    def __init__(self, syntax):
+        self.file_meta = pydicom.dataset.FileMetaDataset()
+        self.file_meta.TransferSyntaxUID = syntax
+
+    def save_as(self, path, write_like_original=True):
+        path.write_text(f"{self.is_little_endian} {self.is_implicit_VR} {write_like_original}")
+
+
+def test_the_pydicom_of_older_slicers_is_told_what_it_does_not_look_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(pydicom, "__version__", "2.4.4")
+    elements.save(_OldDataset(pydicom.uid.ExplicitVRLittleEndian), tmp_path / "a.dcm")
+    assert (tmp_path / "a.dcm").read_text() == "True False False"
+    old = _OldDataset(pydicom.uid.ImplicitVRLittleEndian)
+    elements.save(old, tmp_path / "b.dcm")
+    assert elements.found_encoding(old) == (True, True)

@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from medsr.errors import MissingDependencyError
@@ -35,6 +36,26 @@ def pydicom_module() -> Any:
             "DICOM needs the package pydicom, which is not installed: pip install pydicom."
         ) from error
     return pydicom
+
+
+def _knows_its_encoding() -> bool:
+    """False for pydicom 2, which Slicer 5.8 brings: there a dataset does not look into its own meta information."""
+    return int(pydicom_module().__version__.split(".")[0]) >= 3
+
+
+def found_encoding(dataset: Any) -> tuple[bool, bool]:
+    """Whether a file that was read has implicit types, and whether little-endian numbers."""
+    return dataset.original_encoding if _knows_its_encoding() else (dataset.is_implicit_VR, dataset.is_little_endian)
+
+
+def save(dataset: Any, path: Path) -> None:
+    """Write a whole file: preamble, file meta information, elements; the meta information names a transfer syntax."""
+    if _knows_its_encoding():
+        dataset.save_as(path, enforce_file_format=True)
+        return
+    syntax = dataset.file_meta.TransferSyntaxUID
+    dataset.is_little_endian, dataset.is_implicit_VR = syntax.is_little_endian, syntax.is_implicit_VR
+    dataset.save_as(path, write_like_original=False)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from medsr.errors import ResourceError
 from medsr.io.dicom import streams
-from medsr.io.dicom.elements import pydicom_module
+from medsr.io.dicom.elements import pydicom_module, save
 from medsr.io.dicom.stored import COMPRESSED, NATIVE, Stored, corrupt_pixels
 from medsr.io.formats import one_line, unreadable
 from medsr.io.itk import quiet
@@ -135,4 +135,4 @@ def _write_plain(path: Path, stored: Stored, pixels: bytes) -> None:
     else:
         dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
         dataset["PixelData"].VR = "OB" if stored.bits_allocated == 8 else "OW"
-    dataset.save_as(path, enforce_file_format=True)
+    save(dataset, path)

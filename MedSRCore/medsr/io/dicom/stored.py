@@ -133,7 +133,7 @@ def stored_pixels(path: Path, dataset: Any) -> Stored:
 def _syntax(path: Path, dataset: Any) -> str:
     stated = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None) or "").strip(" \0")
     if not stated:  # files without a preamble say nothing; pydicom found out
-        implicit, little = dataset.original_encoding
+        implicit, little = elements.found_encoding(dataset)
         stated = _LITTLE if implicit else _EXPLICIT if little else _BIG
     if stated not in NATIVE and stated not in COMPRESSED:
         named = stated if re.fullmatch(r"[0-9.]{1,64}", stated) else "unreadable"

@@ -143,4 +143,4 @@ def _write(image: Any, path: Path) -> None:
     image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     with elements.unheard():
-        image.save_as(path, enforce_file_format=True)
+        elements.save(image, path)
