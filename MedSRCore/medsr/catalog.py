@@ -17,6 +17,7 @@ from typing import Any
 
 from medsr.errors import ModelError, unknown_name
 from medsr.jsontext import parse_json
+from medsr.phantom_figures import is_record, sentences
 
 BUNDLES = Path(__file__).parent / "bundles"
 METADATA = Path("configs", "metadata.json")
@@ -61,6 +62,7 @@ class CatalogEntry:
         planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
             one's; "" for none.
         planes_always: the same across all axes where every one is enlarged, for several times the work.
+        phantoms: what it did on digital phantoms, see `medsr.phantom_figures`.
         sha256: checksum of the weights file.
         folder: the bundle, None for what needs no weights.
     """
@@ -87,6 +89,7 @@ class CatalogEntry:
     planes: str = ""
     planes_always: bool = False
     several_axes: float = 8.0
+    phantoms: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
     folder: Path | None = None
 
@@ -94,6 +97,11 @@ class CatalogEntry:
     def needs_torch(self) -> bool:
         """True for networks."""
         return self.kind == "network"
+
+    @property
+    def on_phantoms(self) -> list[str]:
+        """What it did on phantoms, for people; nothing where that was measured with other weights."""
+        return sentences(self.phantoms) if self.phantoms.get("weights") == self.sha256 else []
 
     @property
     def weights(self) -> Path:
@@ -244,6 +252,7 @@ def _check(entry: CatalogEntry) -> None:
     demand(entry.channels in (1, 3), "channels is 1 or 3")
     demand(all(2 <= scale <= _LARGEST_SCALE for scale in entry.scales), f"scales lie between 2 and {_LARGEST_SCALE}")
     demand(bool(entry.scales) == bool(entry.downscaling), "scales and downscaling belong together")
+    demand(is_record(entry.phantoms), "phantoms is no record of a bench")
     network = entry.network
     demand(isinstance(network, Mapping), "network is no object")
     demand(isinstance(network["architecture"], str), "the architecture is no text")

@@ -1,23 +1,25 @@
 """Degrade fine volumes, enlarge them again with any models, and judge the results against the truth.
 
 With --against, nothing is simulated: FILE is enlarged as it was measured, and judged by another series of the same
-patient. Writes table.csv, table.json, table.md and a page of pictures, index.html. PSNR, SSIM and HFEN are of the whole
-image; "inside" is the foreground.
+patient. With --phantoms there is no FILE: what is kept, lost and made up is counted on digital phantoms. Writes
+table.csv, table.json, table.md and a page of pictures, index.html. PSNR, SSIM and HFEN are of the whole image; "inside"
+is the foreground.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsr.catalog import PERCEPTUAL, load_catalog
+from medsr.cli import evaluate_against, evaluate_phantoms
 from medsr.cli.console import note, open_view, say, table_lines
 from medsr.cli.folders import check_folder, check_free_names, filled_at_the_end, output_folder
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_number, parse_whole, read_upscale_options
+from medsr.cli.volume_files import VolumeFiles
 from medsr.errors import InvalidValueError, MissingDependencyError, ModelError, unknown_name
 from medsr.jobs import Progress
 
@@ -25,18 +27,19 @@ if TYPE_CHECKING:
     from medsr.evaluation.perceptual import TextureDistance
     from medsr.evaluation.rows import EvaluationTable
     from medsr.options import UpscaleOptions
-    from medsr.volume import Volume
 
 EXAMPLES = """examples:
   medsr evaluate t1.nii.gz t2.nii.gz --models bspline tikhonov auto --cases k2 z4 --output results
   medsr evaluate t1.nii.gz --cases z4 --noise 0.02 --misstate 1.25 --crop 96 --output results
   medsr evaluate ct.nii.gz --cases "scale=1,1,5;width=5;profile=box" --output results
+  medsr evaluate --phantoms --models tikhonov auto srgan --cases z4 k2 --noise 0.02 --output results
   medsr evaluate axial.nii.gz --against sagittal.nii.gz --models bspline tikhonov auto --output results
   medsr evaluate ct_5mm/ --against ct_1mm/ --models tikhonov --profiles gaussian:4.5 box:5 --output results"""
 
 FILES = ("table.csv", "table.json", "table.md", "index.html")
 _ORACLE, _BICUBIC = "tikhonov-oracle", "bicubic"
 _DEFAULT_CASES = ("k2", "z4")
+_DEFAULT_MODELS = ("linear", "bspline", "tikhonov", "auto")
 _SIMULATION = ("cases", "noise", "told", "misstate", "perceptual")
 _SHARED = ("modality", "mode", "device", "memory", "consistency", "not_labels")
 
@@ -44,8 +47,9 @@ _SHARED = ("modality", "mode", "device", "memory", "consistency", "not_labels")
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="fine volumes or images: the truth; with --against one, as measured"
+        "files", metavar="FILE", nargs="*", help="fine volumes or images: the truth; with --against one, as measured"
     )
+    evaluate_phantoms.configure(parser)
     parser.add_argument(
         "--against",
         metavar="SERIES",
@@ -63,7 +67,6 @@ def configure(parser: VerbParser) -> None:
         "--models",
         metavar="NAME",
         nargs="+",
-        default=["linear", "bspline", "tikhonov", "auto"],
         help=f"names from `medsr models`, folders of bundles, auto, {_BICUBIC}, or {_ORACLE} (its weight chosen on the "
         "truth); default: linear bspline tikhonov auto",
     )
@@ -94,16 +97,28 @@ def configure(parser: VerbParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the files, print the figures."""
+    evaluate_phantoms.check(arguments)
     folder = output_folder(arguments.output)
     options = read_upscale_options(arguments)
-    models = _check_models(arguments.models)
+    models = _check_models(arguments.models or _DEFAULT_MODELS)
     seed = parse_whole("seed", arguments.seed)
     crop = None if arguments.crop is None else _parse_crop(arguments.crop)
     _check_together(arguments)
-    job = _against if arguments.against else _simulated
     check_folder(folder)
     check_free_names(folder, FILES, overwrite=arguments.overwrite)
-    return job(arguments, folder, models, options, seed, crop)
+    if arguments.phantoms:
+        evaluate_phantoms.run(arguments, folder, FILES, models, options)
+    elif arguments.against:
+        volumes = VolumeFiles([*arguments.files, arguments.against], _stated_modality(options))
+        evaluate_against.run(arguments, folder, FILES, models, options, volumes, seed, crop)
+    else:
+        _simulated(arguments, folder, models, options, seed, crop)
+    _say_files(folder, say if arguments.progress != "json" else note)
+    return 0
+
+
+def _stated_modality(options: UpscaleOptions) -> str | None:
+    return None if options.modality == "auto" else options.modality
 
 
 def _check_together(arguments: argparse.Namespace) -> None:
@@ -119,50 +134,6 @@ def _check_together(arguments: argparse.Namespace) -> None:
         raise InvalidValueError(f"--against judges one volume at a time, got {len(arguments.files)}.")
 
 
-def _against(
-    arguments: argparse.Namespace,
-    folder: Path,
-    models: Sequence[str],
-    options: UpscaleOptions,
-    seed: int,
-    crop: Sequence[int] | None,
-) -> int:
-    """Judge by a second measured series."""
-    # Late, so that help and wrong options are answered before SimpleITK is loaded.
-    from medsr.evaluation.protocols import central_crop
-    from medsr.evaluation.real_page import make_real_plate, render_real_page
-    from medsr.evaluation.real_rows import rows_table, sentences, to_csv, to_json, to_markdown
-    from medsr.evaluation.real_runner import Look
-    from medsr.evaluation.real_series import judge
-
-    modality = None if options.modality == "auto" else options.modality
-    volumes = VolumeFiles([*arguments.files, arguments.against], modality)
-    thick, other = volumes
-    looks: list[Look] = []
-    with open_view(arguments.progress) as view, filled_at_the_end(folder) as draft:
-        table = judge(
-            volumes[thick] if crop is None else central_crop(volumes[thick], crop),
-            volumes[other],
-            models,
-            names=(thick, other),
-            profiles=arguments.profiles or ("auto",),
-            seed=seed,
-            options=options,
-            progress=Progress(view),
-            watch=looks.append,
-        )
-        if len(table.failures) == len(table.rows):
-            raise ModelError(f"No model gave a result. The first one said: {table.failures[0].error}")
-        page = render_real_page(table, make_real_plate(looks[0]))
-        for name, text in zip(FILES, (to_csv(table), to_json(table), to_markdown(table), page), strict=True):
-            (draft / name).write_text(text, encoding="utf-8")
-    write = say if arguments.progress != "json" else note
-    for line in (*sentences(table), *table_lines(*rows_table(table))):
-        write(line)
-    _say_files(folder, write)
-    return 0
-
-
 def _simulated(
     arguments: argparse.Namespace,
     folder: Path,
@@ -170,7 +141,7 @@ def _simulated(
     options: UpscaleOptions,
     seed: int,
     crop: Sequence[int] | None,
-) -> int:
+) -> None:
     """Judge by volumes that are made coarse."""
     noise = None if arguments.noise is None else parse_number("noise", arguments.noise)
     misstate = parse_number("misstate", arguments.misstate or "1")
@@ -183,7 +154,7 @@ def _simulated(
     from medsr.evaluation.tables import to_csv, to_json, to_markdown
 
     cases = [parse_case(text) for text in arguments.cases or _DEFAULT_CASES]
-    volumes = VolumeFiles(arguments.files, None if options.modality == "auto" else options.modality)
+    volumes = VolumeFiles(arguments.files, _stated_modality(options))
     plates: list[Plate] = []
 
     def watch(trial: Trial) -> None:
@@ -210,48 +181,7 @@ def _simulated(
         texts = (to_csv(table), to_json(table), to_markdown(table), render_page(table, plates))
         for name, text in zip(FILES, texts, strict=True):
             (draft / name).write_text(text, encoding="utf-8")
-    _summarise(table, folder, to_stdout=arguments.progress != "json")
-    return 0
-
-
-class VolumeFiles(Mapping[str, "Volume"]):
-    """Name -> volume, read from its file each time it is asked for, so that only one is in memory.
-
-    Args:
-        files: paths; each is opened once to see that it can be used.
-        modality: stands in for headers that state none; None to leave them.
-    """
-
-    def __init__(self, files: Sequence[str], modality: str | None) -> None:
-        from medsr.io import read_geometry
-
-        self._modality = modality
-        self._files: dict[str, Path] = {}
-        for file in files:
-            read_geometry(file)
-            self._files[self._free_name(Path(file))] = Path(file)
-
-    def __getitem__(self, name: str) -> Volume:
-        from medsr.inference.planner import decide_modality
-        from medsr.io import read_volume
-
-        volume = read_volume(self._files[name])
-        volume.check_usable(labels_allowed=True)
-        modality = self._modality or decide_modality(volume, "auto")[0]
-        return dataclasses.replace(volume, modality=modality)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def _free_name(self, file: Path) -> str:
-        """The name without extension; with its folder, then a number, where that is taken."""
-        stem = file.name.removesuffix(".gz").rpartition(".")[0] or file.name
-        candidates = [stem, f"{file.absolute().parent.name}/{stem}"]
-        candidates += [f"{candidates[1]} ({number})" for number in range(2, len(self._files) + 3)]
-        return next(name for name in candidates if name not in self._files)
+    _summarise(table, to_stdout=arguments.progress != "json")
 
 
 def _check_models(texts: Sequence[str]) -> list[str]:
@@ -282,7 +212,7 @@ def _parse_crop(text: str) -> tuple[int, ...]:
     return sizes * 3 if len(sizes) == 1 else sizes
 
 
-def _summarise(table: EvaluationTable, folder: Path, *, to_stdout: bool) -> None:
+def _summarise(table: EvaluationTable, *, to_stdout: bool) -> None:
     from medsr.evaluation.tables import BASELINES, MARK, means_table
 
     write = say if to_stdout else note
@@ -293,7 +223,6 @@ def _summarise(table: EvaluationTable, folder: Path, *, to_stdout: bool) -> None
     failures = table.failures
     if failures:
         write(f"{len(failures)} of {len(table)} results failed; the tables say why.")
-    _say_files(folder, write)
 
 
 def _say_files(folder: Path, write: Callable[[str], None]) -> None:

@@ -90,16 +90,23 @@ class Plate:
         return sum(view.bytes for view in self.views)
 
 
-def make_plate(trial: Trial) -> Plate:
+def make_plate(
+    trial: Trial, centre: tuple[float, float, float] | None = None, window: tuple[float, float] | None = None
+) -> Plate:
     """Cut, window and encode the pictures of `trial`. All columns share one window and one scale of differences.
 
     Colours are shown as their mean.
+
+    Args:
+        trial: the images.
+        centre: where to cut, as fractions along the array axes; the middle of the object when None.
+        window: intensities of black and white; chosen by the reference when None.
     """
     reference = trial.reference.replace(array=grey(trial.reference.array))
     columns: dict[str, NDArray[Any]] = {"reference": reference.array, "input": grey(trial.measured.array)}
     columns.update({model: grey(result.array) for model, result in trial.results.items()})
-    window = choose_window(reference)
-    centre = centre_of_interest(reference)
+    window = window or choose_window(reference)
+    centre = centre or centre_of_interest(reference)
     planes = planes_of(reference)
     cuts = {plane.name: {c: plane.cut(a, centre[plane.across]) for c, a in columns.items()} for plane in planes}
     limit = _difference_limit(cuts, window)

@@ -41,7 +41,7 @@ def to_csv(table: EvaluationTable) -> str:
     writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table:
-        writer.writerow({k: _rounded(v) for k, v in dataclasses.asdict(row).items()})
+        writer.writerow({k: rounded(v) for k, v in dataclasses.asdict(row).items()})
     return out.getvalue()
 
 
@@ -50,7 +50,7 @@ def to_json(table: EvaluationTable, *, date: str | None = None) -> str:
     data: dict[str, object] = {"schema": SCHEMA, "versions": versions()}
     if date is not None:
         data["date"] = date
-    data["rows"] = [{k: _rounded(v) for k, v in dataclasses.asdict(row).items() if _is_known(v)} for row in table]
+    data["rows"] = [{k: rounded(v) for k, v in dataclasses.asdict(row).items() if _is_known(v)} for row in table]
     return json.dumps(data, indent=1, allow_nan=False)
 
 
@@ -129,7 +129,7 @@ def marked(model: str, perceptual: bool) -> str:
 
 def format_value(metric: str, value: float | None) -> str:
     """A figure with the decimals that mean something; "" where there is none."""
-    return "" if value is None else _fixed(value, METRICS[metric].digits)
+    return "" if value is None else fixed(value, METRICS[metric].digits)
 
 
 def format_gain(found: Gain | None, metric: str = "psnr") -> str:
@@ -137,13 +137,14 @@ def format_gain(found: Gain | None, metric: str = "psnr") -> str:
     if found is None:
         return ""
     digits = METRICS[metric].digits
-    text = _fixed(found.mean, digits, sign="+")
+    text = fixed(found.mean, digits, sign="+")
     if found.low is None or found.high is None:
         return text
-    return f"{text} [{_fixed(found.low, digits, sign='+')}, {_fixed(found.high, digits, sign='+')}]"
+    return f"{text} [{fixed(found.low, digits, sign='+')}, {fixed(found.high, digits, sign='+')}]"
 
 
-def _fixed(value: float, digits: int, sign: str = "-") -> str:
+def fixed(value: float, digits: int, sign: str = "-") -> str:
+    """With so many decimals; ``sign="+"`` for a sign that always stands."""
     # Adding zero turns the negative zero that rounding leaves into a plain one.
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}"
 
@@ -165,6 +166,7 @@ def _is_known(value: object) -> bool:
     return value not in (None, "", False) and not (isinstance(value, float) and not math.isfinite(value))
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
+    """A number as files hold it."""
     # Enough digits to tell results apart, few enough that two machines usually agree on the text.
     return float(f"{value:.6g}") if isinstance(value, float) else value

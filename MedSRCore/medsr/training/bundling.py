@@ -11,8 +11,9 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medsr.catalog import METADATA, read_bundle
 from medsr.errors import ModelError
 from medsr.models.enlarger import Enlarger
 from medsr.models.footprint import footprint
 from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_network
+from medsr.phantom_figures import worse
 from medsr.training.model_card import PERCEPTUAL_FAMILIES, Card, readme
 from medsr.training.recipe import Recipe
 
@@ -58,7 +61,8 @@ def write_bundle(
         `folder`.
 
     Raises:
-        ModelError: a network of which no bundle can be made, or weights that float16 cannot hold.
+        ModelError: a network of which no bundle can be made, weights that float16 cannot hold, or a model that was
+            judged on phantoms and whose successor was not, or is worse there.
     """
     # What a catalog takes as a name.
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or folder.name).strip("._-") or "model"
@@ -69,11 +73,15 @@ def write_bundle(
         state = {key: _halved(key, value) for key, value in state.items()}
     elif not isinstance(network, ProfileRefiner):
         raise ModelError(f"Bundles are made of Enlargers and ProfileRefiners, not of {recipe.network.architecture!r}.")
-    for part in ("configs", "models", "docs"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    model = folder / "models" / "model.pt"
-    torch.save({key: value.contiguous() for key, value in state.items()}, model)
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    with tempfile.TemporaryDirectory(prefix="medsr-") as scratch:
+        # Under its final name, which torch writes into the file: the checksum is that of the same weights elsewhere.
+        made = Path(scratch) / "model.pt"
+        torch.save({key: value.contiguous() for key, value in state.items()}, made)
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        card = released(folder, card, digest)
+        for part in ("configs", "models", "docs"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, folder / "models" / "model.pt")
     _write_json(folder / "configs" / "metadata.json", _metadata(name, recipe, card, network, digest))
     _write_json(folder / "configs" / "inference.json", _inference(recipe, network))
     _write_json(folder / "docs" / "recipe.json", recipe.to_dict())
@@ -81,6 +89,30 @@ def write_bundle(
     steps = "" if log is None else join_logs(log, folder / "docs" / "training-log.csv")
     (folder / "docs" / "README.md").write_text(readme(name, recipe, card, network, steps), encoding="utf-8")
     return folder
+
+
+def released(folder: Path, card: Card, digest: str) -> Card:
+    """The card with which weights may replace those in `folder`: the same weights keep what was measured of them.
+
+    Raises:
+        ModelError: the model in `folder` was judged on phantoms, and these weights were not, or are worse there.
+    """
+    shipped = read_bundle(folder).phantoms if (folder / METADATA).is_file() else {}
+    if not shipped:
+        return card
+    if shipped.get("weights") == digest:
+        return replace(card, phantoms=card.phantoms or shipped)
+    if card.phantoms.get("weights") != digest:
+        raise ModelError(
+            f"{folder.name} was judged on phantoms, these weights were not. Make a bundle elsewhere, measure it with "
+            "Testing/benchmarks/bench_phantoms.py, and give its record to the card as `phantoms`."
+        )
+    if found := worse(card.phantoms, shipped):
+        raise ModelError(
+            f"These weights are worse on phantoms than those of {folder.name}: {'; '.join(found)}. "
+            "Keep the shipped weights, or remove that bundle first if you know why."
+        )
+    return card
 
 
 def _halved(key: str, value: Tensor) -> Tensor:
@@ -126,6 +158,7 @@ def _metadata(
             "several_axes": card.several_axes,
             "limits": card.limits,
             "gain": card.gain,
+            "phantoms": dict(card.phantoms),
             "perceptual": recipe.family in PERCEPTUAL_FAMILIES,
             "halo": network.halo,
             "smoothness": recipe.acquisition.smoothness,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import nn
 
 from medsr.catalog import PERCEPTUAL
 from medsr.models.enlarger import Enlarger
+from medsr.phantom_figures import sentences
 from medsr.training.recipe import Recipe
 
+PHANTOMS_HEAD = "## On phantoms"
 PERCEPTUAL_FAMILIES = ("gan", "three-player")
 """Families of recipes that train for what looks right."""
 
@@ -32,6 +35,7 @@ class Card:
         planes, planes_always: slice-wise model whose answers are averaged in, and when; see `CatalogEntry`.
         licence: of the weights.
         version: of the bundle.
+        phantoms: what these weights did on digital phantoms, see `medsr.phantom_figures`.
         training: how long it trained on what, where the log does not tell.
     """
 
@@ -47,6 +51,7 @@ class Card:
     licence: str = "Apache-2.0"
     version: str = "0.1.0"
     training: str = ""
+    phantoms: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Card:
@@ -74,6 +79,12 @@ def factors_text(network: nn.Module) -> str:
         return "1 to 8 per axis, any mixture"
     factors = ", ".join(map(str, network.scales))
     return f"{factors}, {'in plane' if network.spatial_dims == 2 else 'in every direction'}"
+
+
+def phantoms_section(record: Mapping[str, Any]) -> str:
+    """What a card says of phantoms; nothing where they were not measured."""
+    lines = "".join(f"- {sentence}.\n" for sentence in sentences(record))
+    return f"{PHANTOMS_HEAD}\n{lines}\n" if lines else ""
 
 
 def readme(name: str, recipe: Recipe, card: Card, network: nn.Module, steps: str) -> str:
@@ -118,7 +129,7 @@ def readme(name: str, recipe: Recipe, card: Card, network: nn.Module, steps: str
 ## Measured
 {card.gain}
 
-## Limits
+{phantoms_section(card.phantoms)}## Limits
 {card.limits}
 
 Not a medical device. Not for clinical decisions.
