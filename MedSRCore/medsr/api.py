@@ -38,7 +38,7 @@ def super_resolve(
         space: "LPS" or "RAS", the patient axes that `affine` leads to.
         series: for a DICOM folder with several series: which.
         progress: receives stages, fractions and warnings, and may cancel.
-        maps: further volumes to make: "difference", "residual".
+        maps: further volumes to make, by the names of `medsr.maps.MAPS`: "error", "difference", "residual".
         **options: fields of `UpscaleOptions`: ``scale=2``, ``spacing=(1, 1, 1)``, ``model="tikhonov"``, ...
 
     Returns:
@@ -67,7 +67,7 @@ def to_volume(image: Image, affine: ArrayLike | None = None, space: str = "LPS",
     if isinstance(image, np.ndarray):
         return Volume.from_array(image, affine, space)
     if isinstance(image, str | Path):
-        return read_volume(image, series=series)
+        return read_volume(image, series=series, as_acquired=True)
     raise InvalidValueError(
         f"An image is a Volume, a SimpleITK image, a path or a numpy array, got {type(image).__name__}."
     )

@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medsr.errors import InvalidValueError, OutputError, unknown_name
-from medsr.inference.pipeline import MAPS, super_resolve
+from medsr.errors import InvalidValueError, unknown_name
+from medsr.frames import FrameJob
+from medsr.inference.pipeline import super_resolve
 from medsr.io import Staging, read_geometry, read_volume, stage_volume
+from medsr.io.companions import stage_text
 from medsr.io.dicom.writing import check_outside, check_series_folder, source_for, stage_dicom
+from medsr.io.nifti_frames import NiftiFrames, open_frames
 from medsr.io.outputs import check_apart, check_folder_takes_files, check_output, check_text_output, files_of
 from medsr.jobs import FORMATS, NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
+from medsr.io.writing import stage_frames
+from medsr.maps import MAPS
+from medsr.volume import Volume
 
 
 def upscale_file(spec: JobSpec, progress: Progress) -> ResultEvent:
@@ -61,17 +67,15 @@ def _check_outputs(spec: JobSpec) -> list[Path]:
 
 def _upscale(spec: JobSpec, progress: Progress, staging: Staging, outputs: list[Path]) -> ResultEvent:
     progress.stage("Reading")
-    volume = read_volume(spec.input, series=spec.series)
+    frames = open_frames(spec.input)
+    if frames is not None:
+        return _upscale_frames(spec, progress, staging, frames)
+    volume = read_volume(spec.input, series=spec.series, as_acquired=True)
     check_apart(outputs, volume.files)
     source = source_for(volume, anonymize=spec.anonymize) if spec.format == "dicom" else None
     if source is not None:
         check_outside(Path(spec.output), volume.files, "is read for it")
-    facts = volume.facts + spec.facts
-    volume = volume.replace(
-        facts=facts,
-        modality=facts.value("modality") or volume.modality,
-        warnings=(*volume.warnings, *spec.warnings),
-    )
+    volume = _known(volume, spec)
     reference = None if spec.options.reference is None else read_geometry(spec.options.reference)
     result = super_resolve(volume, spec.options, progress, reference=reference, maps=tuple(spec.maps))
     progress.stage("Writing")
@@ -90,9 +94,31 @@ def _upscale(spec: JobSpec, progress: Progress, staging: Staging, outputs: list[
     return ResultEvent(str(spec.output), report)
 
 
+def _upscale_frames(spec: JobSpec, progress: Progress, staging: Staging, frames: NiftiFrames) -> ResultEvent:
+    """As `_upscale`, of a file of several volumes."""
+    job = FrameJob(spec, frames, lambda frame: _known(frame, spec))
+    reference = None if spec.options.reference is None else read_geometry(spec.options.reference)
+    with staging:
+        stage_frames(job.results(progress, reference), frames.count, frames.time, spec.output, staging)
+        report = {**job.report, "output_file": str(spec.output)}
+        for path, text in job.texts.items():
+            stage_text(text, path, staging)
+        if spec.report is not None:
+            stage_report(report, Path(spec.report), staging)
+        progress.check()
+    return ResultEvent(str(spec.output), report)
+
+
+def _known(volume: Volume, spec: JobSpec) -> Volume:
+    """A volume with what the job knows of it beside what its file says."""
+    facts = volume.facts + spec.facts
+    return volume.replace(
+        facts=facts,
+        modality=facts.value("modality") or volume.modality,
+        warnings=(*volume.warnings, *spec.warnings),
+    )
+
+
 def stage_report(report: Mapping[str, Any], path: Path, staging: Staging) -> None:
     """Write JSON that is put in place together with the other files of `staging`."""
-    try:
-        staging.draft(path).write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} could not be written: {error.strerror}.") from error
+    stage_text(json.dumps(report, indent=2, allow_nan=False) + "\n", path, staging)

@@ -49,7 +49,7 @@ class JobSpec:
         overwrite: replace an existing output.
         series: DICOM series to take (UID, or number in the list that the error shows).
         report: file for the JSON report, or None.
-        maps: name -> file for maps that the model offers ("difference", "residual").
+        maps: name of `medsr.maps.MAPS` -> file.
         facts: what is known of the acquisition beside what the input itself says.
         warnings: sentences about the input that a person should read, beside what reading it says.
         format: "dicom" for a series derived from that of the input; None for the format that the extension names.
@@ -252,3 +252,14 @@ class Progress:
     def section(self, start: float, end: float) -> Callable[[float], None]:
         """A callback whose 0..1 is mapped to `start`..`end` of the whole."""
         return lambda fraction: self.at(start + (end - start) * fraction)
+
+    def part(self, start: float, end: float) -> Progress:
+        """A progress whose 0 to 1 is `start` to `end` of this one's."""
+
+        def emit(event: Event) -> None:
+            if isinstance(event, ProgressEvent):
+                self.at(start + (end - start) * event.fraction)
+            else:
+                self._emit(event)
+
+        return Progress(emit, self._cancelled)

@@ -46,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def detail_lines(entry: CatalogEntry) -> list[str]:
     """An entry for people."""
+    # Late: it brings numpy, and the list needs none.
+    from medsr.inference.calibration import modalities_with_maps
+
     facts = {
         "kind": entry.kind,
         "caution": PERCEPTUAL if entry.perceptual else "",
@@ -58,7 +61,9 @@ def detail_lines(entry: CatalogEntry) -> list[str]:
         "licence": entry.licence,
         "training data": entry.training_data,
         "gain": entry.gain,
+        "on phantoms": "; ".join(entry.on_phantoms),
         "limits": entry.limits,
+        "error maps": " and ".join(modalities_with_maps(entry)) or "none: not calibrated",
         "needs": "pip install 'medsr[network]'" if entry.needs_torch else "nothing further",
         "weights": str(entry.weights) if entry.folder is not None else "",
         "SHA-256": entry.sha256,

@@ -16,6 +16,7 @@ from medsr.cli.job_view import job_view
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
 from medsr.interrupts import Undivided
 from medsr.jobs import NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
+from medsr.maps import maps_help
 
 EXAMPLES = """examples:
   medsr upscale brain.nii.gz brain_sr.nii.gz
@@ -44,7 +45,7 @@ def configure(parser: VerbParser) -> None:
         "--map",
         action="append",
         metavar="NAME=FILE",
-        help="also write a map: difference (result - linear enlargement) or residual (degraded result - input)",
+        help=f"also write a map: {maps_help()}",
     )
     files.add_argument("--overwrite", action="store_true", help="replace files that exist")
     files.add_argument(
@@ -105,6 +106,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         f"Residual  {residual:.2g} % of the signal: degraded again, the result is that far from the input",
         f"Unseen    {100 * unseen['values']:.1f} % of the values are not determined by the input; "
         f"{100 * unseen['energy']:.2g} % of the variation is detail that it cannot confirm",
+        *([f"Error     {report['error']['meaning']}"] if "error" in report else []),
         f"Time      {seconds_text(report['seconds'])} on {report['device']}",
         f"Written   {report['output_file']}",
     ]
