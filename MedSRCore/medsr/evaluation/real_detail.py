@@ -15,7 +15,7 @@ from medsr.evaluation.blocks import Blocks, Estimate, Moments
 from medsr.evaluation.detail import BANDS, COARSE, Lattice, filtered, make_lattice, resolves
 from medsr.evaluation.real_rows import BASELINE, RealRow, RealTable
 from medsr.evaluation.real_runner import Array, Look, Runner, nearest, unit_of
-from medsr.evaluation.registration import FARTHEST_DEGREES, FARTHEST_MM, register
+from medsr.evaluation.registration import register
 from medsr.evaluation.slice_width import fit_slice_width
 from medsr.volume import Volume
 
@@ -53,11 +53,7 @@ def compare_detail(runner: Runner, other: Volume, rows: Sequence[RealRow], names
     base_row, plain = runner.baseline()
     runner.progress.stage("Registering the two series")
     fit = register(other, plain, runner.progress.check)
-    if fit.is_far:
-        raise InputError(
-            f"The other series fits best after a {fit.describe()}; up to {FARTHEST_MM:g} mm and {FARTHEST_DEGREES:g} "
-            "degrees are believed. Are both of one patient and one session, and do their headers say where they lie?"
-        )
+    fit.check_near()
     moved = other.replace(geometry=fit.moved(other.geometry))
     lattice = make_lattice(thick.geometry, moved.geometry, *place)
     image = lattice.read(moved)

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from medsr.evaluation.real_runner import Look
 from medsr.evaluation.run import Trial
 from medsr.geometry import Geometry
 from medsr.volume import Volume
+
+Number = TypeVar("Number", bound=np.generic)
 
 _NOTES = {
     DETAIL: "r: correlation with the other series in that band of periods, with its 95 % interval over blocks of "
@@ -125,15 +127,21 @@ def _matched(array: NDArray[Any], own: NDArray[Any], other: NDArray[Any]) -> NDA
 
 
 def _view(title: str, pictures: Mapping[str, Picture], lattice: Lattice, window: tuple[float, float]) -> View:
-    """Pictures ``(across, along the slice axis)``, turned so that the slice axis is upright, head or back on top."""
-    axes, spacing = np.array(lattice.geometry.direction).reshape(3, 3), lattice.geometry.spacing_xyz_mm
+    """Pictures of one slice of a lattice, as `upright` turns them."""
+    turned = {name: upright(picture, lattice) for name, picture in pictures.items()}
+    images = {name: data_uri(grey_png(grey_levels(picture, *window))) for name, picture in turned.items()}
+    (rows, columns), spacing = next(iter(turned.values())).shape, lattice.geometry.spacing_xyz_mm
+    return View(title, rows * spacing[0], columns * spacing[1], (), images, {})
+
+
+def upright(picture: NDArray[Number], lattice: Lattice) -> NDArray[Number]:
+    """A picture ``(across, along the lines)`` of a slice of a lattice, with the lines upright, head or back on top.
+
+    Only the part that counts is shown.
+    """
+    axes = np.array(lattice.geometry.direction).reshape(3, 3)
     along, beside = (axes[int(np.abs(axes[:, i]).argmax()), i] for i in (0, 1))
     down, right = (-1 if along > 0 else 1), (1 if beside > 0 else -1)
-    # What counts, and no more.
     columns, rows = (np.flatnonzero(lattice.kept.any(axis=axis)) for axis in ((0, 2), (0, 1)))
-    part = np.ix_(columns, rows)
-    images = {
-        name: data_uri(grey_png(grey_levels(picture[part].T[::down, ::right], *window)))
-        for name, picture in pictures.items()
-    }
-    return View(title, len(rows) * spacing[0], len(columns) * spacing[1], (), images, {})
+    turned: NDArray[Number] = picture[np.ix_(columns, rows)].T[::down, ::right]
+    return turned

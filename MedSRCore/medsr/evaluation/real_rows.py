@@ -175,7 +175,7 @@ def to_json(table: RealTable) -> str:
         "unit": table.unit,
         "pixels": table.pixels,
         "blocks": table.blocks,
-        "movement": None if table.fit is None else _movement(table.fit),
+        "movement": None if table.fit is None else movement(table.fit),
         "slice_width_mm": None if table.slice_width_mm is None else _known(dataclasses.asdict(table.slice_width_mm)),
         "warnings": list(table.warnings),
         "rows": [_known(dataclasses.asdict(row)) for row in table.rows],
@@ -233,7 +233,8 @@ def format_estimate(metric: Metric, found: Estimate | None) -> str:
     return f"{text} [{found.low:.{metric.digits}f}, {found.high:.{metric.digits}f}]"
 
 
-def _movement(fit: RigidFit) -> dict[str, Any]:
+def movement(fit: RigidFit) -> dict[str, Any]:
+    """A movement, JSON-ready."""
     return {
         "shift_mm": _rounded(fit.shift_mm),
         "degrees": _rounded(fit.degrees),

@@ -60,6 +60,15 @@ class RigidFit:
         """True where nobody moves so much between two series without being repositioned."""
         return self.shift_mm > FARTHEST_MM or self.degrees > FARTHEST_DEGREES
 
+    def check_near(self) -> None:
+        """Raise InputError where the movement `is_far`."""
+        if self.is_far:
+            raise InputError(
+                f"The other series fits best after a {self.describe()}; up to {FARTHEST_MM:g} mm and "
+                f"{FARTHEST_DEGREES:g} degrees are believed. Are both of one patient and one session, and do their "
+                "headers say where they lie?"
+            )
+
     def moved(self, geometry: Geometry) -> Geometry:
         """The grid of a series, in the frame of the other one."""
         return Geometry.from_affine(self.matrix @ geometry.affine, geometry.size_xyz)
