@@ -96,8 +96,8 @@ def test_two_channels_are_enlarged_alike(arrays, tmp_path):
     assert np.corrcoef(one.array.ravel(), other.array.ravel())[0, 1] < -0.5
     report = run(root, tmp_path / "decathlon", format="decathlon")
     assert len(read_dataset(tmp_path / "decathlon").synthetic[0].images) == 2
-    with pytest.raises(InputError, match="several channels"):
-        run(root, tmp_path / "bids", format="bids")
+    with pytest.raises(InputError, match="hold one channel"):
+        run(root, tmp_path / "paired", format="paired")
 
 
 def test_nnunet_regions_are_handed_on(arrays, tmp_path):

@@ -71,17 +71,18 @@ def draw(degradation: Degradation, geometry: Geometry, rng: Generator, *, planar
     width = _log_uniform(degradation.width, rng)
     noise = float(rng.uniform(*degradation.noise))
     contrast = _log_uniform(degradation.contrast, rng)
+    kind, in_plane_kind = (_one_of(kinds, rng) for kinds in (degradation.profile, degradation.in_plane_profile))
     spacing = geometry.spacing_xyz_mm
     if planar:
-        return Drawn(2, (factor, factor, 1.0), 1.0, noise, contrast, (degradation.in_plane_profile,) * 3)
+        return Drawn(2, (factor, factor, 1.0), 1.0, noise, contrast, (in_plane_kind,) * 3)
     if max(spacing) / min(spacing) >= ANISOTROPIC_RATIO:
         axis = int(np.argmax(spacing))
     # Slices so thick that nothing is left of the image teach nothing.
     factor = min(factor, max(1.0, degradation.thickest_mm / spacing[axis]))
     factors = [in_plane] * 3
     factors[axis] = max(factor, 1.0)
-    kinds = [degradation.in_plane_profile] * 3
-    kinds[axis] = degradation.profile
+    kinds = [in_plane_kind] * 3
+    kinds[axis] = kind
     return Drawn(axis, (factors[0], factors[1], factors[2]), width, noise, contrast, (kinds[0], kinds[1], kinds[2]))
 
 
@@ -148,6 +149,11 @@ def describe(drawn: Drawn) -> dict[str, object]:
 
 def _log_uniform(limits: tuple[float, float], rng: Generator) -> float:
     return float(math.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]))))
+
+
+def _one_of(kinds: str | Sequence[str], rng: Generator) -> str:
+    number = float(rng.random())
+    return kinds if isinstance(kinds, str) else kinds[int(number * len(kinds))]
 
 
 def _bent(array: NDArray[np.float32], exponent: float) -> NDArray[np.float32]:

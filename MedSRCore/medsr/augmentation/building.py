@@ -29,6 +29,9 @@ _DECIDES_NOTHING = (
     "digest", "device", "memory", "overwrite", "needs_bytes", "seconds", "images", "label", "image_outputs",
     "label_output", "sidecar", "sources",
 )  # fmt: skip
+_FORM = 2
+"""Of the sidecars; those of another form count as made otherwise."""
+
 _NNUNET_VOLUMES = (".nii.gz", ".nrrd", ".mha")
 
 
@@ -62,7 +65,8 @@ class TaskBuilder:
         case = dataclasses.replace(found.case, name=name)
         image, label = (self.ending or suffix_of(Path(path)) for path in (case.images[0], case.label))
         places = self.layout.places(case, image, label)
-        return dataclasses.replace(case, images=tuple(map(str, places.images)), label=str(places.label))
+        images = tuple(map(str, places.images))
+        return dataclasses.replace(case, images=images, label=str(places.label), stacked=case.channels // len(images))
 
     def tasks_of(self, found: Checked, recipes: Sequence[Recipe]) -> list[tuple[Task, Cost]]:
         """The tasks of one case, and what each will cost."""
@@ -80,7 +84,7 @@ class TaskBuilder:
 
     def _task(self, found: Checked, recipe: Recipe, copy: int, seed: int, name: str, cost: Cost) -> Task:
         case = found.case
-        made = Case(name, case.subject, case.images, case.label, case.name, recipe.name)
+        made = Case(name, case.subject, case.images, case.label, case.name, recipe.name, stacked=case.stacked)
         ending = self.ending or _lossless_ending(found)
         places = self.layout.places(made, ending, ending)
         sources = {
@@ -94,7 +98,7 @@ class TaskBuilder:
             subject=case.subject,
             images=case.images,
             label=case.label,
-            modalities=tuple(self._modality(channel) for channel in range(len(case.images))),
+            modalities=tuple(self._modality(channel) for channel in range(case.channels)),
             image_outputs=tuple(map(str, places.images)),
             label_output=str(places.label),
             sidecar=str(places.sidecar),
@@ -115,12 +119,16 @@ class TaskBuilder:
         return dataclasses.replace(task, digest=digest_of(task, self.contents))
 
     def _modality(self, channel: int) -> str:
-        """What the name of a channel says: "CT", "MR", or "auto" where it says nothing."""
-        name = self.dataset.channels[min(channel, len(self.dataset.channels) - 1)].lower()
-        if name in ("ct", "cta", "cbct"):
-            return "CT"
-        is_mr = name.startswith(("mr", "t1", "t2", "flair", "pd", "adc", "dwi", "swi"))
-        return "MR" if is_mr else "auto"
+        return modality_of(self.dataset.channels[min(channel, len(self.dataset.channels) - 1)])
+
+
+def modality_of(channel: str) -> str:
+    """What the name of a channel says: "CT", "MR", or "auto" where it says nothing."""
+    name = channel.lower()
+    if name in ("ct", "cta", "cbct"):
+        return "CT"
+    is_mr = name.startswith(("mr", "t1", "t2", "flair", "pd", "adc", "dwi", "swi"))
+    return "MR" if is_mr else "auto"
 
 
 def common_ending(usable: Sequence[Checked], kind: str) -> str | None:
@@ -159,7 +167,7 @@ def digest_of(task: Task, contents: Contents) -> str:
     for key in _DECIDES_NOTHING:
         del data[key]
     data["files"] = [contents.of(path) for path in (*task.images, task.label)]
-    data["version"] = medsr.__version__
+    data["version"], data["form"] = medsr.__version__, _FORM
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 

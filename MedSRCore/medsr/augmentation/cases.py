@@ -16,11 +16,12 @@ class Case:
     Attributes:
         name: unique in its training set and fit for a file name.
         subject: the person or object imaged; copies keep it, so that splits can keep them together.
-        images: absolute paths, one for each channel.
+        images: absolute paths, one for each channel, or a single one of four dimensions.
         label: absolute path of the label map.
         origin: name of the case that this one was made from; "" for a real image.
         recipe: name of the recipe that made it; "" for a real image.
         keys: whatever else the description says of the case (age, site, ...), to be handed on.
+        stacked: channels that the only file of `images` holds, where it has four dimensions; known once it was opened.
     """
 
     name: str
@@ -30,6 +31,12 @@ class Case:
     origin: str = ""
     recipe: str = ""
     keys: Mapping[str, Any] = field(default_factory=dict)
+    stacked: int = 1
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.stacked * len(self.images)
 
     @property
     def is_synthetic(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from medsr.augmentation.cases import Case, Dataset
+from medsr.augmentation.channels import SAME_GRID, check_grids
 from medsr.augmentation.labels import label_values
 from medsr.errors import InputError, MedSRError
 from medsr.geometry import Geometry
-from medsr.io import read_geometry, read_volume
-
-SAME_GRID = 0.02
-"""Fraction of a voxel at the far corner by which grids of image and label map may differ: rounding in headers."""
+from medsr.io import read_channels_geometry, read_volume
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,7 @@ def check_case(case: Case, dataset: Dataset) -> Checked:
     Raises:
         MedSRError: they cannot, or do not.
     """
-    grids = [read_geometry(path) for path in case.images]
-    if any(not grid.is_same_as(grids[0], SAME_GRID) for grid in grids[1:]):
-        raise InputError("Its channels lie on different grids. Resample them onto one first.")
+    case, grid = _check_channels(case, dataset)
     label = read_volume(case.label)
     values = label_values(label)
     if min(values) < 0:
@@ -92,7 +89,6 @@ def check_case(case: Case, dataset: Dataset) -> Checked:
     warnings = []
     if values == [0]:
         warnings.append(f"{case.name}: the label map is empty.")
-    grid = grids[0]
     if not grid.is_same_as(label.geometry, SAME_GRID):
         if not overlap(label.geometry, grid):
             raise InputError("Image and label map do not meet anywhere in patient space.")
@@ -112,6 +108,25 @@ def check_case(case: Case, dataset: Dataset) -> Checked:
         label_bytes=Path(case.label).stat().st_size,
         warnings=tuple(warnings),
     )
+
+
+def _check_channels(case: Case, dataset: Dataset) -> tuple[Case, Geometry]:
+    """The case with the number of its channels, and their grid."""
+    grids, counts = zip(*(read_channels_geometry(path) for path in case.images), strict=True)
+    if len(counts) > 1 and max(counts) > 1:
+        raise InputError("One of its files holds several volumes. Give one file for each channel, or one for all.")
+    case = dataclasses.replace(case, stacked=counts[0])
+    names = dataset.channels
+    if counts[0] > 1 and counts[0] != len(names):
+        told = ", ".join(names)
+        raise InputError(
+            f"Its image has four dimensions with {counts[0]} volumes; the channels that the training set names are: "
+            f"{told}. Time points are no channels; if these are, name each in dataset.json: "
+            "'modality': {'0': 'T1', '1': 'T2', ...}."
+        )
+    called = [f"{n} ({names[n - 1]})" if n <= len(names) else str(n) for n in range(1, len(grids) + 1)]
+    check_grids(grids, called)
+    return case, grids[0]
 
 
 def overlap(one: Geometry, other: Geometry) -> bool:

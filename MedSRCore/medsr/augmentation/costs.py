@@ -22,6 +22,9 @@ _PACKS_WORSE = 1.3
 
 _SIDECAR_BYTES = 4_000
 _PER_STRUCTURE_BYTES = 300
+_RESULT_BYTES = 8
+"""Of a voxel of a channel and of its result."""
+
 _SECONDS_EACH = 0.1
 """Opening, checking and writing of the files of a copy, however small it is."""
 
@@ -49,13 +52,15 @@ class Cost:
 def cost_of(recipe: Recipe, found: Checked, modality: str, dtype: str) -> Cost:
     """The cost of a copy of `found`; raises InvalidValueError for a target that changes nothing."""
     grid, memory, seconds = _work(recipe, found.geometry, found.planar, modality)
-    ratio, channels = grid.voxels / found.geometry.voxels, len(found.case.images)
+    ratio, channels = grid.voxels / found.geometry.voxels, found.case.channels
     finer = _PACKS_WORSE if ratio > 1 or recipe.degrade is not None else 1.0
     if dtype != "same":
         finer *= max(1.0, np.dtype(dtype).itemsize / 2)
     disk = ratio * (finer * found.image_bytes + found.label_bytes)
     disk += _SIDECAR_BYTES + _PER_STRUCTURE_BYTES * len(found.values)
     seconds = channels * (seconds + grid.voxels * _SECONDS_PER_VOXEL) + _SECONDS_EACH
+    # Results wait for those of the other channels.
+    memory += _RESULT_BYTES * grid.voxels * (channels - 1)
     return Cost(grid, memory, seconds, int(disk))
 
 

@@ -98,6 +98,7 @@ def record_text(plan: CohortPlan, spec: Mapping[str, Any], result: Mapping[str, 
     digests = plan.original_digests()
     data = {
         "source": plan.dataset.root,
+        "channels": list(plan.channels),
         "options": dict(spec),
         **result,
         "subjects": {placed.name: placed.subject for _, placed in plan.originals},

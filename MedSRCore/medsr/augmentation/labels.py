@@ -120,7 +120,7 @@ def _smooth_indicator(
     part, target = _covered(cut, grid)
     if target is None:
         return np.zeros((0, 0, 0), dtype=np.float32), part
-    image = Volume(_averaged(inside, cut, grid), cut).to_sitk()
+    image = Volume(averaged(inside, cut, grid), cut).to_sitk()
     # Repeated at the border, so that a structure that touches it is not pulled inwards.
     padded = sitk.ZeroFluxNeumannPad(image, [_MARGIN] * 3, [_MARGIN] * 3)
     smooth = getattr(sitk, "sitkBSplineResamplerOrder3", sitk.sitkBSplineResampler)
@@ -144,7 +144,7 @@ def _covered(cut: Geometry, grid: Geometry) -> tuple[tuple[slice, slice, slice],
     return found, grid.cropped(low.tolist(), (high - low).tolist())
 
 
-def _averaged(indicator: NDArray[np.float32], source: Geometry, grid: Geometry) -> NDArray[np.float32]:
+def averaged(indicator: NDArray[np.float32], source: Geometry, grid: Geometry) -> NDArray[np.float32]:
     """The indicator as voxels of `grid` see it: averaged over their extent where they are larger."""
     steps = np.abs(np.linalg.inv(source.affine[:3, :3]) @ grid.affine[:3, :3]).max(axis=1)
     boxes = {

@@ -13,24 +13,20 @@ from typing import Any
 import numpy as np
 
 import medsr
-from medsr.augmentation.acquisition import Drawn, acquire, describe, draw
+from medsr.augmentation.acquisition import Drawn, describe
+from medsr.augmentation.channels import make_channels, on_one_grid
 from medsr.augmentation.labels import label_values, resample_labels
 from medsr.augmentation.levels import find_step, rounded
-from medsr.augmentation.originals import translated
+from medsr.augmentation.originals import stage_channels, translated
 from medsr.augmentation.recipes import Recipe
 from medsr.augmentation.structures import compare_structures
 from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
 from medsr.errors import CancelledError, InputError, MedSRError, OutputError
-from medsr.facts import Fact, Facts
-from medsr.geometry import Geometry
-from medsr.inference.pipeline import Result, super_resolve
-from medsr.inference.planner import decide_modality
-from medsr.inference.voxel_types import give_back
-from medsr.io import Staging, read_volume, stage_volume
+from medsr.inference.pipeline import Result
+from medsr.io import Staging, read_channels, read_volume, stage_volume
 from medsr.jobs import Progress
 from medsr.jsontext import parse_json
 from medsr.options import UpscaleOptions
-from medsr.planning.padding import without_padding
 from medsr.volume import Volume
 
 # What a file or a model may throw. One bad case must not cost the others' night.
@@ -90,61 +86,36 @@ def _make(task: Task, progress: Progress) -> tuple[str, ...]:
             f"A copy {task.name} is there that was made otherwise. Choose another folder, or pass --overwrite."
         )
     label = _read_label(task)
-    results: list[Result] = []
-    before: list[list[float]] = []
-    drawn: Drawn | None = None
-    warnings: list[str] = []
-    for channel, path in enumerate(task.images):
-        volume = read_volume(path)
-        volume.check_usable()
-        modality, _ = decide_modality(volume, task.modalities[channel])
-        options = UpscaleOptions(
-            model=recipe.model,
-            modality=modality,
-            device=task.device,
-            memory=task.memory,
-            dtype=task.dtype,
-            profile=recipe.profile,
-            **{key: value for key, value in recipe.target.items() if key != "grid"},
-        )
-        reference: Geometry | None = None
-        if recipe.noise is not None and modality == "MR":
-            volume = volume.replace(facts=Facts((*volume.facts, Fact("noise", recipe.noise, "option"))))
-        measured, padding = volume, None
-        if recipe.degrade is not None:
-            # The same for all channels of a case; the noise is each channel's own.
-            drawn = draw(recipe.degrade, volume.geometry, np.random.default_rng(task.seed), planar=volume.planar)
-            noise = np.random.default_rng((task.seed, channel))
-            shown, padding = without_padding(volume, modality)
-            measured = acquire(shown, drawn, noise, modality=modality)
-            profile = drawn.stated_profile(measured.geometry.spacing_xyz_mm)
-            options = dataclasses.replace(options, profile=_known_first(profile, recipe.profile))
-            reference = volume.geometry if "grid" in recipe.target else None
-        result = super_resolve(measured, options, progress, reference=reference)
-        if padding is not None:
-            give_back(result.volume.array, result.volume.geometry, padding, volume)
-        if task.dtype == "same" and (step := find_step(volume.array)) is not None:
-            stored = result.volume.replace(array=rounded(result.volume.array, *step))
-            result = dataclasses.replace(result, volume=stored)
-        if results and not result.volume.geometry.is_same_as(results[0].volume.geometry):
-            raise InputError(f"Channel {channel + 1} of {task.case} lies on another grid than channel 1.")
-        results.append(result)
-        before.append(_intensities(volume))
-        told = [warning["text"] for warning in result.report["warnings"]]
-        warnings += [text for text in told if text not in warnings]
-    grid = results[0].volume.geometry
-    made = resample_labels(label, grid)
+    volumes = _read_images(task)
+    options = UpscaleOptions(device=task.device, memory=task.memory, dtype=task.dtype)
+    made = make_channels(volumes, recipe, task.seed, task.modalities, options, progress)
+    results = [one.result for one in made]
+    if task.dtype == "same":
+        results = [_in_steps(result, volume) for result, volume in zip(results, volumes, strict=True)]
+    finer = resample_labels(label, results[0].volume.geometry)
     progress.check()
-    record = _record(task, recipe, drawn, results, before, label, made)
-    _write(task, results, made, record)
-    return tuple(warnings)
+    drawn = [one.drawn for one in made if one.drawn is not None]
+    record = _record(task, recipe, drawn, results, [_intensities(volume) for volume in volumes], label, finer)
+    _write(task, results, finer, record)
+    return tuple(dict.fromkeys(warning["text"] for result in results for warning in result.report["warnings"]))
 
 
-def _known_first(drawn: str, stated: str) -> str:
-    """For each axis what was drawn, or else what the recipe states."""
-    parts = stated.split(",")
-    both = zip(drawn.split(","), parts if len(parts) == 3 else parts * 3, strict=True)
-    return ",".join(known if known != "auto" else told for known, told in both)
+def _read_images(task: Task) -> list[Volume]:
+    """The channels of the original."""
+    volumes = [volume for path in task.images for volume in read_channels(path)]
+    if len(volumes) != len(task.modalities):
+        raise InputError(f"{task.case} holds {len(volumes)} channels, not {len(task.modalities)}: its files changed.")
+    for volume in volumes:
+        volume.check_usable()
+    return on_one_grid(volumes, [str(number) for number in range(1, len(volumes) + 1)])
+
+
+def _in_steps(result: Result, volume: Volume) -> Result:
+    """The result with the intensities that `volume` could have, where these are steps stored in floating voxels."""
+    step = find_step(volume.array)
+    if step is None:
+        return result
+    return dataclasses.replace(result, volume=result.volume.replace(array=rounded(result.volume.array, *step)))
 
 
 def _read_label(task: Task) -> Volume:
@@ -160,7 +131,7 @@ def _read_label(task: Task) -> Volume:
 def _record(
     task: Task,
     recipe: Recipe,
-    drawn: Drawn | None,
+    drawn: list[Drawn],
     results: list[Result],
     intensities: list[list[float]],
     before: Volume,
@@ -176,7 +147,7 @@ def _record(
         "recipe": recipe.to_dict(),
         "copy": task.copy,
         "seed": task.seed,
-        "drawn": describe(drawn) if drawn else {},
+        "drawn": [describe(one) for one in drawn],
         "channels": [{key: result.report[key] for key in _REPORTED} for result in results],
         "intensities": [
             {"before": was, "after": _intensities(result.volume)}
@@ -213,8 +184,7 @@ def _write(task: Task, results: list[Result], label: Volume, record: Mapping[str
     for path in map(Path, (*task.image_outputs, task.label_output, task.sidecar)):
         path.parent.mkdir(parents=True, exist_ok=True)
     with Staging(overwrite=True) as staging:
-        for result, output in zip(results, task.image_outputs, strict=True):
-            stage_volume(result.volume, output, staging)
+        stage_channels([result.volume for result in results], task.image_outputs, staging)
         stage_volume(label, task.label_output, staging)
         staging.draft(sidecar).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -6,16 +6,16 @@ import filecmp
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from medsr.augmentation.cases import Case
-from medsr.augmentation.checks import SAME_GRID
+from medsr.augmentation.channels import SAME_GRID
 from medsr.augmentation.labels import label_values, resample_labels
 from medsr.errors import OutputError
-from medsr.io import Staging, read_geometry, read_volume, stage_volume
+from medsr.io import Staging, read_channels, read_channels_geometry, read_geometry, read_volume, stage_volume
 from medsr.io.formats import suffix_of
 from medsr.volume import Volume
 
@@ -35,18 +35,28 @@ def place_original(source: Case, placed: Case, values: Mapping[int, int], how: s
     Raises:
         OutputError: a file cannot be written.
     """
-    for old, new in zip(map(Path, source.images), map(Path, placed.images), strict=True):
-        if suffix_of(old) == suffix_of(new):
-            place_file(old, new, how)
-        elif not new.is_file():
-            _write(read_volume(old), new)
+    _place_images(source, placed, how)
     old, new = Path(source.label), Path(placed.label)
-    fits = read_geometry(old).is_same_as(read_geometry(source.images[0]), SAME_GRID)
+    grid, _ = read_channels_geometry(source.images[0])
+    fits = read_geometry(old).is_same_as(grid, SAME_GRID)
     if fits and suffix_of(old) == suffix_of(new) and all(a == b for a, b in values.items()):
         place_file(old, new, how)
     elif not new.is_file():
         label = translated(read_volume(old), values)
-        _write(label if fits else resample_labels(label, read_geometry(source.images[0])), new)
+        _write([label if fits else resample_labels(label, grid)], [str(new)])
+
+
+def _place_images(source: Case, placed: Case, how: str) -> None:
+    if len(source.images) != len(placed.images):
+        # One file of four dimensions becomes one for each channel.
+        if not all(Path(file).is_file() for file in placed.images):
+            _write([volume for file in source.images for volume in read_channels(file)], placed.images)
+        return
+    for old, new in zip(map(Path, source.images), map(Path, placed.images), strict=True):
+        if suffix_of(old) == suffix_of(new):
+            place_file(old, new, how)
+        elif not new.is_file():
+            _write(read_channels(old), [str(new)])
 
 
 def translated(label: Volume, values: Mapping[int, int]) -> Volume:
@@ -97,7 +107,17 @@ def _linked(old: Path, draft: Path) -> bool:
     return True
 
 
-def _write(volume: Volume, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Staging(overwrite=True) as staging:
+def stage_channels(volumes: Sequence[Volume], paths: Sequence[str], staging: Staging) -> None:
+    """Write channels: each into a file of its own, or all into the only one."""
+    if len(paths) == 1:
+        stage_volume(volumes[0], paths[0], staging, volumes[1:])
+        return
+    for volume, path in zip(volumes, paths, strict=True):
         stage_volume(volume, path, staging)
+
+
+def _write(volumes: Sequence[Volume], paths: Sequence[str]) -> None:
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Staging(overwrite=True) as staging:
+        stage_channels(volumes, paths, staging)

@@ -13,7 +13,7 @@ from medsr.augmentation.quality import Finding
 from medsr.evaluation.planes import Plane, planes_of
 from medsr.evaluation.plates import choose_window
 from medsr.evaluation.png import data_uri, grey_levels, palette_png
-from medsr.io import read_volume
+from medsr.io import read_channels, read_volume
 from medsr.volume import Volume
 
 COLOURS = (
@@ -45,7 +45,7 @@ class Pair:
 
 def draw_pairs(finding: Finding, structures: Mapping[str, int]) -> list[Pair]:
     """The middle planes of the structures, in the original and in the copy, in one window of intensities."""
-    original, copy = (_grey(read_volume(case.images[0])) for case in (finding.original, finding.copy))
+    original, copy = (_grey(read_channels(case.images[0])[0]) for case in (finding.original, finding.copy))
     labels = [read_volume(case.label) for case in (finding.original, finding.copy)]
     window = choose_window(original)
     centre = _centre(labels[0])

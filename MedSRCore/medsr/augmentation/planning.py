@@ -13,8 +13,8 @@ from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.checks import Checked, Refused, check_cases
 from medsr.augmentation.contents import Contents
 from medsr.augmentation.costs import Cost
-from medsr.augmentation.datasets import LAYOUTS, Layout
-from medsr.augmentation.datasets.bids import SUFFIXES
+from medsr.augmentation.datasets import Layout, layout_of
+from medsr.augmentation.datasets.bids_names import SUFFIXES, suffixes_of
 from medsr.augmentation.datasets.layout import RECORD, read_record
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.recipes import Recipe, load_recipe
@@ -108,7 +108,7 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     kept_back = never_trained(dataset.real, dataset.splits)
     warnings += _division_warnings(dataset, kept_back, kind)
     output = Path(spec.output).absolute()
-    layout = LAYOUTS[kind](output)
+    layout = layout_of(kind, output, dataset.channels)
     structures, values = _output_labels(dataset, usable, kind)
     # Reading every image takes as long as copying it: not to show what would be done in a new folder.
     needed = not spec.dry_run or (layout.records / RECORD).is_file()
@@ -139,12 +139,15 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     tasks = [task for task, _ in costs]
     if not tasks:
         raise InputError("No copy can be made: the training set keeps all cases that can be used for validation.")
-    suffix = originals[0][1].name.rpartition("_")[2]
-    if kind == "bids" and suffix not in SUFFIXES:
-        warnings.append(
+    if kind == "bids":
+        several = len(dataset.channels) > 1
+        suffixes = suffixes_of(dataset.channels) if several else (originals[0][1].name.rpartition("_")[2],)
+        warnings += [
             f"BIDS knows no images called {suffix!r}, so a validator will complain. Rename the channel to what it is: "
             f"{', '.join(SUFFIXES)}."
-        )
+            for suffix in suffixes
+            if suffix not in SUFFIXES
+        ]
     _check_names([case.name for _, case in originals] + [task.name for task in tasks])
     return CohortPlan(
         dataset=dataclasses.replace(dataset, cases=tuple(case for case, _ in originals)),

@@ -107,17 +107,23 @@ def _intensity_reasons(channels: Sequence[Mapping[str, Sequence[float]]]) -> lis
 
 
 def _noise_reasons(record: Mapping[str, Any]) -> list[str]:
-    known = record["drawn"].get("noise", 0) > 0 or record["recipe"].get("noise") is not None
+    stated = record["recipe"].get("noise") is not None
+    drawn = record["drawn"] or [{}] * len(record["channels"])
     return [
         f"channel {number} was taken for noisy by its looks ({100 * channel['noise']:.0f} %), and smoothed"
-        for number, channel in enumerate(record["channels"], 1)
-        if not known and (channel["noise"] or 0) > MOST_NOISE
+        for number, (channel, own) in enumerate(zip(record["channels"], drawn, strict=True), 1)
+        if not stated and own.get("noise", 0) <= 0 and (channel["noise"] or 0) > MOST_NOISE
     ]
 
 
-def _words(drawn: Mapping[str, Any]) -> str:
-    if not drawn:
-        return ""
+def _words(drawn: Sequence[Mapping[str, Any]]) -> str:
+    """What was drawn; each channel has a number where there are several."""
+    if len(drawn) == 1:
+        return _acquisition_words(drawn[0])
+    return "; ".join(f"channel {number}: {_acquisition_words(one)}" for number, one in enumerate(drawn, 1))
+
+
+def _acquisition_words(drawn: Mapping[str, Any]) -> str:
     x, y, z = drawn["factors_xyz"]
     return (
         f"voxels {x:.2g} x {y:.2g} x {z:.2g} as large, profile {drawn['width']:.2g} of the distance, "

@@ -49,7 +49,8 @@ def augment(spec: AugmentSpec, progress: Progress, executor: Executor | None = N
     """
     started = time.perf_counter()
     progress.stage("Checking the cases")
-    dataset = read_dataset(spec.source, spec.images, spec.labels, spec.subjects)
+    contrasts = [part.strip() for part in spec.channels.split(",")] if spec.channels else []
+    dataset = read_dataset(spec.source, spec.images, spec.labels, spec.subjects, contrasts)
     plan = plan_cohort(spec, dataset, progress.section(0.0, _CHECKED))
     for text in _limited(plan.warnings):
         progress.warn(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def command_segmenter(command: str) -> Segmenter:
     Raises:
         InvalidValueError: a command that names no image or no labels.
     """
-    words = _words(command)
+    words = command_words(command)
 
     def run(volume: Volume) -> Volume:
         ending = ".png" if volume.planar else ".nii.gz"
@@ -80,10 +80,9 @@ def command_segmenter(command: str) -> Segmenter:
             image, labels = folders["image"] / f"case_0000{ending}", folders["labels"] / f"case{ending}"
             write_volume(volume, image)
             values = (image, folders["image"], labels, folders["labels"])
-            _run([_filled(word, dict(zip(PLACES, map(str, values), strict=True))) for word in words])
+            run_command(filled(words, dict(zip(PLACES, map(str, values), strict=True))))
             found = read_volume(_written(folders["labels"], labels))
-        # A picture holds no place in the patient.
-        return found.replace(geometry=volume.geometry) if _is_same_picture(found, volume) else found
+        return with_place(found, volume.geometry)
 
     return run
 
@@ -140,14 +139,23 @@ def _segmented(
     labels = found if isinstance(found, Volume) else _on_grid(np.asarray(found), fine)
     if labels.array.dtype.kind == "b":
         labels = labels.replace(array=labels.array.astype(np.uint8))
+    progress.stage("Bringing the labels back")
+    return bring_back(labels, image.geometry), result.report
+
+
+def bring_back(labels: Volume, grid: Geometry) -> Volume:
+    """Labels that were found in an enhanced image, on the `grid` of the image.
+
+    Raises:
+        InputError: they are no labels, or lie elsewhere.
+    """
     label_values(labels)
-    if not overlap(labels.geometry, image.geometry):
+    if not overlap(labels.geometry, grid):
         raise InputError(
             "The labels lie elsewhere than the image: the segmenter lost the place of the image in the patient. Let it "
             "copy the geometry of its input."
         )
-    progress.stage("Bringing the labels back")
-    return resample_labels(labels.replace(warnings=()), image.geometry), result.report
+    return resample_labels(labels.replace(warnings=()), grid)
 
 
 def _on_grid(array: NDArray[np.generic], fine: Volume) -> Volume:
@@ -159,7 +167,8 @@ def _on_grid(array: NDArray[np.generic], fine: Volume) -> Volume:
     return Volume(array, fine.geometry, planar=fine.planar)
 
 
-def _words(command: str) -> list[str]:
+def command_words(command: str) -> list[str]:
+    """The words of a command; raises InvalidValueError where it names no image or no labels."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -173,13 +182,18 @@ def _words(command: str) -> list[str]:
     return words
 
 
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(f"{{{name}}}", value)
-    return word
+def filled(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """The words of a command with `values` for what they name in braces."""
+    found = []
+    for word in words:
+        for name, value in values.items():
+            word = word.replace(f"{{{name}}}", value)
+        found.append(word)
+    return found
 
 
-def _run(words: list[str]) -> None:
+def run_command(words: list[str]) -> None:
+    """Run a program; raises ModelError when that fails."""
     try:
         # What the program prints is no result of this one: to the standard error.
         ended = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=2, check=False)  # noqa: S603  as it was asked
@@ -201,5 +215,6 @@ def _written(folder: Path, expected: Path) -> Path:
     raise ModelError(f"The segmenter wrote {what}. It should write {expected.name}, or one image into its folder.")
 
 
-def _is_same_picture(found: Volume, volume: Volume) -> bool:
-    return volume.planar and found.geometry.size_xyz == volume.geometry.size_xyz
+def with_place(labels: Volume, grid: Geometry) -> Volume:
+    """Labels as they were read; those of a picture, whose file holds no place in the patient, where the picture is."""
+    return labels.replace(geometry=grid) if labels.planar and labels.geometry.size_xyz == grid.size_xyz else labels

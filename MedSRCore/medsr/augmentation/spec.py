@@ -47,6 +47,7 @@ class AugmentSpec:
     originals: str = _option("link", "hard links to the originals, symbolic links, or copies", choices=ORIGINALS)
     images: str | None = _option(None, "for plain folders: pattern of the images below SOURCE, e.g. 'images/*.nii.gz'")
     labels: str | None = _option(None, "for plain folders: pattern of the labels, e.g. 'labels/*.nii.gz'")
+    channels: str | None = _option(None, "for BIDS: the contrasts that are channels of a case, e.g. T1w,T2w,FLAIR")
     subjects: str | None = _option(None, "regular expression whose first group is the subject in a case's name")
     device: str = _option("auto", "auto, cpu, cuda or cuda:N")
     memory: str | None = _option(None, "memory that each worker may use, e.g. 6GB; default: what is free")

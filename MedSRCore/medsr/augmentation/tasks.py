@@ -24,10 +24,10 @@ class Task:
         name: of the copy.
         case: name of the original.
         subject: of both.
-        images: absolute paths of the original's channels.
+        images: absolute paths of the original's channels, or of the one file of four dimensions that holds all.
         label: absolute path of its label map.
         modalities: "MR", "CT" or "auto", one for each channel.
-        image_outputs: absolute paths to write, one for each channel.
+        image_outputs: absolute paths to write, one for each channel, or one for all.
         label_output: likewise for the label map.
         sidecar: absolute path of the JSON file that says how the copy was made; it is written last.
         recipe: the recipe as JSON data, model already chosen.

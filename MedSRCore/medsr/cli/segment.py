@@ -1,5 +1,7 @@
 """Enhance an image, segment it with a program of yours, and bring the labels back onto the grid of the image.
 
+A folder of images named as nnU-Net names them (CASE_0000.nii.gz, CASE_0001.nii.gz, ...) is done at once.
+
 The program reads the enhanced image and writes a label map; its command names both in braces. It is run without a
 shell.
 """
@@ -16,13 +18,15 @@ from medsr.jobs import Progress
 EXAMPLES = """examples:
   medsr segment thick.nii.gz labels.nii.gz --isotropic \\
       --with "nnUNetv2_predict -i {image_folder} -o {labels_folder} -d 501 -c 3d_fullres -f 0"
+  medsr segment imagesTs labelsTs --isotropic \\
+      --with "nnUNetv2_predict -i {image_folder} -o {labels_folder} -d 501 -c 3d_fullres"
   medsr segment head.nii.gz labels.nii.gz --scale 2 --with "mri_synthseg --i {image} --o {labels}" """
 
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("input", metavar="IN", help="image file, DICOM file or DICOM folder")
-    parser.add_argument("output", metavar="OUT", help="label map to write: .nii.gz, .nrrd, .mha, .png, ...")
+    parser.add_argument("input", metavar="IN", help="image file, DICOM file, DICOM folder, or folder of nnU-Net images")
+    parser.add_argument("output", metavar="OUT", help="label map to write (.nii.gz, .nrrd, .png, ...), or a folder")
     parser.add_argument(
         "--with",
         dest="command",
@@ -42,18 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
     with job_view(arguments.progress) as view:
         # Late, so that help and wrong options are answered before SimpleITK is loaded.
         from medsr.augmentation.segmenting import segment_file
+        from medsr.augmentation.segmenting_folders import is_folder_of_cases, segment_folder
 
-        result = segment_file(
-            arguments.input,
-            arguments.output,
-            arguments.command,
-            options,
-            Progress(view),
-            overwrite=arguments.overwrite,
-            series=arguments.series,
-        )
+        job = (arguments.input, arguments.output, arguments.command, options, Progress(view))
+        if is_folder_of_cases(arguments.input):
+            result = segment_folder(*job, overwrite=arguments.overwrite)
+        else:
+            result = segment_file(*job, overwrite=arguments.overwrite, series=arguments.series)
     if isinstance(view, JsonView):
         view(result)
+        return 0
+    if "cases" in result.report:
+        say(f"Written   {len(result.report['cases'])} label maps in {result.output}")
+        note("Not a medical device: not for clinical decisions.")
         return 0
     enhanced, volumes = result.report["enhanced"], result.report["volumes_mm3"]
     sizes = [" x ".join(map(str, enhanced[end]["size_xyz"])) for end in ("input", "output")]

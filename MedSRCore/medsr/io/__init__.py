@@ -11,7 +11,7 @@ from medsr.io.dicom.instance import database_facts, database_tags, instance_fact
 from medsr.io.dicom.writing import write_dicom
 from medsr.io.formats import READABLE, WRITABLE
 from medsr.io.outputs import check_output, files_of
-from medsr.io.reading import read_geometry, read_volume
+from medsr.io.reading import read_channels, read_channels_geometry, read_geometry, read_volume
 from medsr.io.staging import Staging
 from medsr.io.writing import stage_volume, write_volume
 
@@ -25,6 +25,8 @@ __all__ = [
     "describe",
     "files_of",
     "instance_facts",
+    "read_channels",
+    "read_channels_geometry",
     "read_geometry",
     "read_volume",
     "stage_volume",

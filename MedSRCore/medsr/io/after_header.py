@@ -46,16 +46,24 @@ def packing_of(source: Path) -> str:
 
 
 def voxels_of(
-    source: Path, what: str, size: tuple[int, int, int], dtype: Any, offset: int
+    source: Path, what: str, size: tuple[int, ...], dtype: Any, offset: int
 ) -> tuple[NDArray[np.generic], int]:
-    """Voxels ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the machine's byte order; and how many bytes follow."""
+    """Voxels ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the machine's byte order; and how many bytes follow.
+
+    A fourth entry of `size` is the number of volumes in the file: they come first, ``(c, z, y, x)``.
+    """
     stored, surplus = read_array(source, what, dtype, math.prod(size), packing=packing_of(source), skip=offset)
-    data = stored.reshape(size[::-1])
+    return as_voxels(stored, size), surplus
+
+
+def as_voxels(stored: NDArray[np.generic], size: tuple[int, ...]) -> NDArray[np.generic]:
+    """Stored numbers in the shape and the types that volumes have, in the machine's byte order."""
+    data: Any = stored.reshape(size[::-1])
     if data.dtype.names:
-        return np.stack([data[name] for name in "RGB"], axis=-1), surplus
+        return np.stack([data[name] for name in "RGB"], axis=-1)
     if data.dtype.kind == "f" and data.dtype.itemsize > 8:
-        return data.astype(np.float64), surplus
-    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("=")), surplus
+        return np.asarray(data.astype(np.float64))
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
 def size_of(source: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -65,18 +73,21 @@ def size_of(source: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if any(n > 1 for n in shape[3:]):
         raise InputError(
             f"{source.name!r} has {len(shape)} dimensions ({' x '.join(map(str, shape))}): several time points, echoes "
-            "or components. One 3D volume is accepted; extract one first, for example with nibabel.four_to_three."
+            "or components. One 3D volume is accepted here; `medsr upscale` takes time points, echoes and directions of a "
+            "NIfTI file frame by frame. Else extract one, for example with nibabel.four_to_three."
         )
     x, y, z = (*shape[:3], 1, 1)[:3]
     return (int(x), int(y), int(z))
 
 
-def check_size(source: Path, size: tuple[int, int, int], dtype: Any, *, offset: int) -> None:
+def check_size(source: Path, size: tuple[int, ...], dtype: Any, *, offset: int) -> None:
     """Raise InputError when the file cannot hold the voxels; nothing is read."""
     check_promised_size(source, math.prod(size) * dtype.itemsize + offset, compressed=bool(packing_of(source)))
 
 
-def check_form(source: Path, name: str, affine: NDArray[np.float64], size: tuple[int, int, int]) -> None:
+def check_form(
+    source: Path, name: str, affine: NDArray[np.float64], size: tuple[int, int, int], *, sheared: bool = False
+) -> None:
     """Raise InputError, with the file and the form named, for a matrix that is no regular grid."""
     if not np.isfinite(affine).all():
         raise InputError(
@@ -84,6 +95,6 @@ def check_form(source: Path, name: str, affine: NDArray[np.float64], size: tuple
             "lie. Correct the header, or export it again."
         )
     try:
-        Geometry.from_affine(affine, size, "RAS")
+        Geometry.from_affine(affine, size, "RAS", sheared=sheared)
     except InputError as error:
         raise InputError(f"The {name} of {source.name!r} cannot be used. {error}") from error

@@ -29,8 +29,8 @@ _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 
 
 @dataclass(frozen=True)
-class _Header:
-    """What a NIfTI header says, before nibabel repairs it."""
+class NiftiHeader:
+    """What a NIfTI header says, before nibabel repairs it; `channels` is how many volumes there are."""
 
     fields: Any
     geometry: Geometry
@@ -38,6 +38,7 @@ class _Header:
     offset: int
     planar: bool
     warnings: tuple[str, ...]
+    channels: int = 1
 
     @property
     def oriented(self) -> bool:
@@ -55,36 +56,66 @@ class _Header:
         return {"xyz"[number - 1]: encoding for encoding, number in stated.items() if number}
 
 
-def read_nifti(source: Path) -> Volume:
-    """A NIfTI-1 or NIfTI-2 file as a Volume; scl_slope and scl_inter are applied."""
-    header = _read_header(source)
-    array, surplus = voxels_of(source, "NIfTI", header.geometry.size_xyz, header.dtype, header.offset)
-    warnings = list(header.warnings)
-    if surplus:
-        warnings.append(
-            f"{source.name!r} holds {surplus:,} bytes behind the voxels that its header describes; they were ignored. "
-            "If the image looks cut or sheared, its header is wrong."
-        )
+def read_nifti(source: Path, *, as_acquired: bool = False) -> Volume:
+    """A NIfTI-1 or NIfTI-2 file as a Volume; scl_slope and scl_inter are applied.
+
+    Args:
+        source: the file.
+        as_acquired: accept a sform that leans to one side, as dcm2niix writes it of a tilted gantry.
+    """
+    return _volumes(source, read_header(source, sheared=as_acquired))[0]
+
+
+def read_nifti_channels(source: Path) -> tuple[Volume, ...]:
+    """As `read_nifti`, and every volume of a file of four dimensions: channels on one grid."""
+    return _volumes(source, read_header(source, several=True))
+
+
+def _volumes(source: Path, header: NiftiHeader) -> tuple[Volume, ...]:
+    size = (*header.geometry.size_xyz, header.channels)
+    arrays, surplus = voxels_of(source, "NIfTI", size, header.dtype, header.offset)
+    scaling, told = scaling_of(source, header), (*header.warnings, *surplus_told(source, surplus))
+    return tuple(volume_of(source, header, rescaled(array, *scaling), told) for array in arrays)
+
+
+def volume_of(source: Path, header: NiftiHeader, array: NDArray[np.generic], warnings: tuple[str, ...]) -> Volume:
+    """A volume of the file, with what its sidecar says."""
     text = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     volume = Volume(
-        rescaled(array, *_scaling(source, header.fields)),
+        array,
         header.geometry,
         planar=header.planar,
-        warnings=tuple(warnings),
+        warnings=warnings,
         source=str(source),
         metadata=provenance.found(text),
     )
     return with_sidecar(volume, source, oriented=header.oriented, encoded=header.encoded)
 
 
+def surplus_told(source: Path, surplus: int) -> tuple[str, ...]:
+    """What to say of bytes behind the voxels."""
+    if not surplus:
+        return ()
+    return (
+        f"{source.name!r} holds {surplus:,} bytes behind the voxels that its header describes; they were ignored. "
+        "If the image looks cut or sheared, its header is wrong.",
+    )
+
+
 def nifti_geometry(source: Path) -> Geometry:
     """The grid of a NIfTI file; no voxel is read."""
-    return _read_header(source).geometry
+    return read_header(source).geometry
 
 
-def _scaling(source: Path, fields: Any) -> tuple[float, float]:
+def nifti_channels_geometry(source: Path) -> tuple[Geometry, int]:
+    """As `nifti_geometry`, and how many volumes the file holds on this grid."""
+    header = read_header(source, several=True)
+    return header.geometry, header.channels
+
+
+def scaling_of(source: Path, header: NiftiHeader) -> tuple[float, float]:
     """Slope and intercept; a slope of 0 or that is no number means none."""
-    slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
+    slope, intercept = float(header.fields["scl_slope"]), float(header.fields["scl_inter"])
     if slope == 0 or not math.isfinite(slope):
         return 1.0, 0.0
     if not math.isfinite(intercept):
@@ -92,7 +123,8 @@ def _scaling(source: Path, fields: Any) -> tuple[float, float]:
     return slope, intercept
 
 
-def _read_header(source: Path) -> _Header:
+def read_header(source: Path, *, several: bool = False, sheared: bool = False) -> NiftiHeader:
+    """The header; with `several` a file may hold several volumes on one grid, `sheared` one of tilted slices."""
     nibabel = nibabel_module("NIfTI")
     try:
         head = head_of(source, 540)
@@ -108,7 +140,9 @@ def _read_header(source: Path) -> _Header:
     except (*READ_ERRORS, nibabel.spatialimages.HeaderDataError) as error:
         raise unreadable(source, "NIfTI", error) from error
     _check_single(source, fields, length)
-    size = size_of(source, shape)
+    further = [int(n) for n in shape[3:] if n > 1]
+    channels = further[0] if several and len(further) == 1 else 1
+    size = size_of(source, shape[:3] if channels > 1 else shape)
     if dtype.kind == "c":
         raise InputError(
             f"{source.name!r} holds complex numbers ({dtype}); real ones are accepted. Save its magnitude first."
@@ -118,15 +152,15 @@ def _read_header(source: Path) -> _Header:
     offset = float(fields["vox_offset"])
     if not length <= offset < 2**62:
         raise InputError(f"{source.name!r} has its voxels at byte {offset:g}; the header is corrupt. Export it again.")
-    check_size(source, size, dtype, offset=int(offset))
-    geometry, warnings = _geometry(source, fields, size)
+    check_size(source, (*size, channels), dtype, offset=int(offset))
+    geometry, warnings = _geometry(source, fields, size, sheared)
     bits = int(fields["bitpix"])
     if bits not in (0, dtype.itemsize * 8):
         warnings.append(
             f"The header of {source.name!r} contradicts itself: voxels of {bits} bits (bitpix) and of type {dtype} "
             "(datatype); the type was used. If the image looks wrong, its header is."
         )
-    return _Header(fields, geometry, dtype, int(offset), planar=size[2] == 1, warnings=tuple(warnings))
+    return NiftiHeader(fields, geometry, dtype, int(offset), size[2] == 1, tuple(warnings), channels)
 
 
 def _check_single(source: Path, fields: Any, length: int) -> None:
@@ -141,7 +175,7 @@ def _check_single(source: Path, fields: Any, length: int) -> None:
         raise unreadable(source, "NIfTI", ValueError(f"its magic is {magic!r} instead of {b'n+' + version!r}"))
 
 
-def _geometry(source: Path, fields: Any, size: tuple[int, int, int]) -> tuple[Geometry, list[str]]:
+def _geometry(source: Path, fields: Any, size: tuple[int, int, int], sheared: bool) -> tuple[Geometry, list[str]]:
     """The grid that the header describes, and what a person should know about it."""
     axes = min(3, int(fields["dim"][0]))
     pixdim = [float(v) for v in fields["pixdim"][1:4]]
@@ -151,7 +185,7 @@ def _geometry(source: Path, fields: Any, size: tuple[int, int, int]) -> tuple[Ge
             "positive numbers are accepted. Correct the header, its grid is unknown."
         )
     pixdim = [*pixdim[:axes], 1.0, 1.0][:3]
-    affine, warnings = _affine(source, fields, pixdim, size)
+    affine, warnings = _affine(source, fields, pixdim, size, sheared)
     unit = int(fields["xyzt_units"]) & 7
     if unit in _MM_PER_UNIT:
         affine = np.diag([_MM_PER_UNIT[unit]] * 3 + [1.0]) @ affine
@@ -164,11 +198,11 @@ def _geometry(source: Path, fields: Any, size: tuple[int, int, int]) -> tuple[Ge
         warnings.append(
             f"The header of {source.name!r} has an unknown unit of length ({unit}); millimetres were assumed."
         )
-    return Geometry.from_affine(affine, size, "RAS"), warnings
+    return Geometry.from_affine(affine, size, "RAS", sheared=sheared), warnings
 
 
 def _affine(
-    source: Path, fields: Any, pixdim: list[float], size: tuple[int, int, int]
+    source: Path, fields: Any, pixdim: list[float], size: tuple[int, int, int], sheared: bool
 ) -> tuple[NDArray[np.float64], list[str]]:
     """The RAS affine in the header's unit: sform or qform, as ITK chooses."""
     sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
@@ -176,25 +210,36 @@ def _affine(
     qform = _qform(source, fields, pixdim) if qform_code > 0 else None
     # ITK takes the sform only when it is in scanner coordinates or alone. A sheared one is refused all the same when
     # it claims to place these voxels (codes 1 and 2); as a map to a template (3 to 5) it is of no concern here.
+    takes_qform = qform is not None and (sform is None or sform_code != 1)
     if sform is not None and sform_code in (1, 2):
-        check_form(source, "sform", sform, size)
+        check_form(source, "sform", sform, size, sheared=sheared and not takes_qform)
     ignored: NDArray[np.float64] | None
-    if qform is not None and (sform is None or sform_code != 1):
+    if qform is not None and takes_qform:
         used, chosen, other, ignored = "qform", qform, "sform", sform
     elif sform is not None:
         used, chosen, other, ignored = "sform", sform, "qform", qform
     else:
         told = f"{source.name!r} does not say how it lies in the patient (sform and qform codes are 0); its axes were "
         return np.diag([-pixdim[0], -pixdim[1], pixdim[2], 1.0]), [f"{told}taken as left, posterior, superior."]
-    check_form(source, used, chosen, size)
+    check_form(source, used, chosen, size, sheared=sheared and not takes_qform)
     warnings = []
-    if ignored is not None and np.abs(chosen - ignored).max() > _FORMS_AGREE:
+    grid = Geometry.from_affine(chosen, size, sheared=sheared)
+    # Of a sheared grid the qform can say nothing right.
+    if ignored is not None and grid.shear is None and np.abs(chosen - ignored).max() > _FORMS_AGREE:
         warnings.append(
             f"The sform and the qform of {source.name!r} place voxels up to {_apart(chosen, ignored, size):.3g} apart; "
             f"the {used} was used, as 3D Slicer does, and the {other} ignored."
         )
     scales = np.linalg.norm(chosen[:3, :3], axis=0)
-    if np.abs(scales / pixdim - 1).max() > 1e-3:
+    if grid.shear is not None:
+        along, apart = float(scales[grid.shear.axis]), grid.spacing_xyz_mm[grid.shear.axis]
+        warnings.append(
+            f"The slices of {source.name!r} lean by {grid.shear.degrees:.1f} degrees (gantry tilt), with {along:.4g} "
+            f"along the stack and so {apart:.4g} between their planes. dcm2niix writes the distance of the planes in "
+            "place of the first; if it made this file, pass the DICOM series or its file named _Tilt instead."
+        )
+    # Of tilted slices some programs give the distance of the planes, others that of the voxels.
+    if min(np.abs(np.array(s) / pixdim - 1).max() for s in (scales, grid.spacing_xyz_mm)) > 1e-3:
         warnings.append(
             f"The sform of {source.name!r} has voxels of {' x '.join(f'{v:.4g}' for v in scales)}, its pixdim says "
             f"{' x '.join(f'{v:.4g}' for v in pixdim)}; the sform was used. Other programs may take the other."

@@ -9,12 +9,11 @@ from medsr.io.formats import StrPath, existing_input, reader_of
 from medsr.io.itk import picture_geometry, read_picture
 from medsr.io.metaimage import metaimage_geometry, read_metaimage
 from medsr.io.mgh import mgh_geometry, read_mgh
-from medsr.io.nifti import nifti_geometry, read_nifti
+from medsr.io.nifti import nifti_channels_geometry, nifti_geometry, read_nifti, read_nifti_channels
 from medsr.io.nrrd import nrrd_geometry, read_nrrd
 from medsr.volume import Volume
 
 _READERS = {
-    "nifti": read_nifti,
     "mgh": read_mgh,
     "nrrd": read_nrrd,
     "metaimage": read_metaimage,
@@ -32,13 +31,16 @@ _SMALLEST_MM, _LARGEST_MM = 1e-4, 100.0
 _FARTHEST_MM = 1e4
 
 
-def read_volume(path: StrPath, *, series: str | None = None) -> Volume:
+def read_volume(path: StrPath, *, series: str | None = None, as_acquired: bool = False) -> Volume:
     """Read an image file, a DICOM file or a DICOM folder.
 
     Args:
         path: NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd), MGH (.mgz, .mgh), a picture (.png,
             .jpg, .tif, .bmp), a DICOM file of any name, or a folder with DICOM files.
         series: which series of a DICOM folder: its number in the list that the error shows, or its UID.
+        as_acquired: accept slices that were stacked beside their normal (gantry tilt), in DICOM and NIfTI, and in
+            DICOM uneven and missing ones, as super-resolution does. What else is done with volumes needs upright, even
+            grids.
 
     Returns:
         A Volume with array ``(z, y, x)``, or ``(z, y, x, 3)`` for colour, in the stored type. Rescale slope and
@@ -56,7 +58,10 @@ def read_volume(path: StrPath, *, series: str | None = None) -> Volume:
     source = existing_input(path)
     kind = reader_of(source)
     _check_series(kind, series)
-    volume = read_dicom(source, series) if kind == "dicom" else _READERS[kind](source)
+    if kind == "dicom":
+        volume = read_dicom(source, series, as_acquired=as_acquired)
+    else:
+        volume = read_nifti(source, as_acquired=as_acquired) if kind == "nifti" else _READERS[kind](source)
     files = volume.files if kind == "dicom" else tuple(dict.fromkeys((source, *volume.files)))
     return volume.replace(files=files, warnings=(*volume.warnings, *_doubts(volume.geometry)))
 
@@ -71,6 +76,35 @@ def read_geometry(path: StrPath, *, series: str | None = None) -> Geometry:
     kind = reader_of(source)
     _check_series(kind, series)
     return dicom_geometry(source, series) if kind == "dicom" else _GEOMETRIES[kind](source)
+
+
+def read_channels(path: StrPath) -> tuple[Volume, ...]:
+    """As `read_volume`, and every volume of a NIfTI file of four dimensions: channels on one grid, such as T1 and T2.
+
+    Raises:
+        As `read_volume`.
+    """
+    source = existing_input(path)
+    if reader_of(source) != "nifti":
+        return (read_volume(source),)
+    volumes = read_nifti_channels(source)
+    doubts = _doubts(volumes[0].geometry)
+    return tuple(
+        volume.replace(
+            files=tuple(dict.fromkeys((source, *volume.files))), warnings=(*volume.warnings, *doubts)
+        )
+        for volume in volumes
+    )
+
+
+def read_channels_geometry(path: StrPath) -> tuple[Geometry, int]:
+    """As `read_geometry`, and how many channels `read_channels` finds.
+
+    Raises:
+        As `read_volume`.
+    """
+    source = existing_input(path)
+    return nifti_channels_geometry(source) if reader_of(source) == "nifti" else (read_geometry(source), 1)
 
 
 def _doubts(grid: Geometry) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from medsr.errors import InvalidValueError, OutputError
 from medsr.io import provenance
 from medsr.io.formats import PLANAR_ONLY, StrPath, native, one_line, suffix_of
 from medsr.io.itk import quiet
-from medsr.io.nifti_writing import write_mgh, write_nifti
+from medsr.io.nifti_writing import TimeAxis, write_mgh, write_nifti, write_nifti_frames
 from medsr.io.outputs import check_output, files_of
 from medsr.io.staging import Staging
 from medsr.volume import Volume
@@ -48,21 +49,51 @@ def write_volume(volume: Volume, path: StrPath, *, overwrite: bool = False) -> P
         return stage_volume(volume, path, staging)
 
 
-def stage_volume(volume: Volume, path: StrPath, staging: Staging) -> Path:
-    """As `write_volume`, but the file is put in place together with the other files of `staging`."""
+def stage_volume(volume: Volume, path: StrPath, staging: Staging, others: Sequence[Volume] = ()) -> Path:
+    """As `write_volume`, but the file is put in place together with the other files of `staging`.
+
+    Args:
+        volume: what to write.
+        path: where.
+        staging: the files that belong together.
+        others: further channels on the grid of `volume`: then the file is a NIfTI file of four dimensions.
+    """
     # libjpeg ends the whole program on a full disk, so space is asked for first; packed formats may need less.
-    needed = 0 if suffix_of(Path(path)) in (".nii.gz", ".mgz", ".png", ".tif", ".tiff") else volume.array.nbytes
+    packed = suffix_of(Path(path)) in (".nii.gz", ".mgz", ".png", ".tif", ".tiff")
+    needed = 0 if packed else volume.array.nbytes * (1 + len(others))
     target = check_output(path, staging.overwrite, needed_bytes=needed)
     _check_fits(volume, target)
+    if others:
+        _check_channels(volume, others, target)
     try:
         # The header comes last: it is there only when its voxels are.
         *voxels, header = files_of(target)
         draft = staging.draft(header, *voxels)
-        _write(volume, draft)
+        _write(volume, draft, others)
         _check_written(volume, draft)
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"{str(target)!r} could not be written ({one_line(error)}). Nothing was left behind."
+        ) from error
+    return target
+
+
+def stage_frames(volumes: Iterable[Volume], count: int, time: TimeAxis, path: StrPath, staging: Staging) -> Path:
+    """As `stage_volume`, volumes of one grid and type along the fourth axis of a NIfTI file; each is held alone.
+
+    Args:
+        volumes: as they come.
+        count: how many.
+        time: what the fourth axis is.
+        path: .nii or .nii.gz.
+        staging: the files that belong together.
+    """
+    target = check_output(path, staging.overwrite)
+    try:
+        write_nifti_frames(volumes, count, time, staging.draft(target))
+    except OSError as error:
         raise OutputError(
             f"{str(target)!r} could not be written ({one_line(error)}). Nothing was left behind."
         ) from error
@@ -80,6 +111,13 @@ def _check_fits(volume: Volume, target: Path) -> None:
         raise InvalidValueError("MGH files hold no colours; write .nrrd, .nii or .png.")
     if suffix in (".nii", ".nii.gz") and volume.channels > 1 and dtype != np.uint8:
         raise InvalidValueError(f"NIfTI holds colours of uint8, not {dtype}; write .nrrd, or pass --dtype uint8.")
+    if volume.places:
+        raise InvalidValueError("The slices of this volume are uneven, which no format holds; super-resolve it first.")
+    if volume.geometry.shear is not None and suffix not in (".nii", ".nii.gz"):
+        raise InvalidValueError(
+            f"The slices of this volume are stacked at {volume.geometry.shear.degrees:.1f} degrees to their normal "
+            f"(gantry tilt), which {suffix} does not hold; write .nii.gz."
+        )
     if suffix not in PLANAR_ONLY:
         return
     slices = volume.geometry.size_xyz[2]
@@ -98,10 +136,18 @@ def _check_fits(volume: Volume, target: Path) -> None:
         raise InvalidValueError(f"{suffix} holds colours of uint8 or uint16, not {dtype}.")
 
 
-def _write(volume: Volume, draft: Path) -> None:
+def _check_channels(volume: Volume, others: Sequence[Volume], target: Path) -> None:
+    """Raise InvalidValueError for channels that one file cannot hold."""
+    if suffix_of(target) not in (".nii", ".nii.gz"):
+        raise InvalidValueError(f"{suffix_of(target)} holds one channel here, not {1 + len(others)}; write .nii.gz.")
+    if any(v.channels > 1 or not v.geometry.is_same_as(volume.geometry) for v in (volume, *others)):
+        raise InvalidValueError("The channels of one file are grey and lie on one grid; these do not.")
+
+
+def _write(volume: Volume, draft: Path, others: Sequence[Volume]) -> None:
     suffix = suffix_of(draft)
     if suffix in (".nii", ".nii.gz"):
-        write_nifti(volume, draft)
+        write_nifti(volume, draft, others)
     elif suffix in (".mgz", ".mgh"):
         write_mgh(volume, draft)
     else:

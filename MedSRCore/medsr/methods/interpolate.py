@@ -58,8 +58,8 @@ def interpolate(
         stop = min(start + depth, target.size_xyz[2])
         part = target.cropped((0, 0, start), (*target.size_xyz[:2], stop - start))
         chunk = sitk.Resample(
-            padded, part.size_xyz, sitk.Transform(), interpolator, part.origin_mm, part.spacing_xyz_mm, part.direction,
-            outside, sitk.sitkFloat32,
+            padded, part.size_xyz, sitk.Transform(), interpolator, part.origin_mm, part.spacing_xyz_mm,
+            part.axes.ravel().tolist(), outside, sitk.sitkFloat32,
         )  # fmt: skip
         result[start:stop] = sitk.GetArrayViewFromImage(chunk)
         if progress:

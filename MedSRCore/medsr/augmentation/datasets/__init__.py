@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.datasets import bids, decathlon, nnunet, paired
+from medsr.augmentation.datasets.bids_names import bids_copy_name, bids_name, suffixes_of
 from medsr.augmentation.datasets.layout import PROVENANCE, RECORD, SPLITS, Layout, Places
 from medsr.augmentation.datasets.nnunet_check import check_nnunet
 from medsr.augmentation.datasets.nnunet_training import (
@@ -30,6 +31,7 @@ __all__ = [
     "check_nnunet",
     "copy_name",
     "division_faults",
+    "layout_of",
     "planned_spacing",
     "preprocessed_faults",
     "read_dataset",
@@ -46,7 +48,11 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
 
 
 def read_dataset(
-    path: str | Path, images: str | None = None, labels: str | None = None, subjects: str | None = None
+    path: str | Path,
+    images: str | None = None,
+    labels: str | None = None,
+    subjects: str | None = None,
+    contrasts: Sequence[str] = (),
 ) -> Dataset:
     """Read a labelled training set; the format is recognised.
 
@@ -57,6 +63,7 @@ def read_dataset(
         labels: pattern of the label maps, likewise.
         subjects: regular expression whose first group is the subject in a case's name; None takes what the format
             says, else every image as a subject of its own.
+        contrasts: of BIDS, the suffixes of the images that are the channels of a case.
 
     Returns:
         The set. Cases that MedSR made say which case they come from (`Case.origin`).
@@ -68,7 +75,7 @@ def read_dataset(
     place = Path(path)
     if not place.exists():
         raise InputNotFoundError(f"There is no file or folder {str(place)!r}. Check the path.")
-    dataset = _read(place, images, labels)
+    dataset = _read(place, images, labels, contrasts)
     if not dataset.cases:
         raise InputError(f"The training set {dataset.name!r} holds no case.")
     names = [case.name for case in dataset.cases]
@@ -80,17 +87,30 @@ def read_dataset(
 
 def real_name(case: Case, dataset: Dataset, target_format: str) -> str:
     """What a real case is called in a set of `target_format`."""
-    return bids.bids_name(case, dataset.channels[0]) if target_format == "bids" else case.name
+    return bids_name(case, dataset.channels[0]) if target_format == "bids" else case.name
 
 
 def copy_name(original: str, recipe: str, copy: int, target_format: str) -> str:
     """What copy number `copy` of a case is called."""
     if target_format == "bids":
-        return bids.bids_copy_name(original, recipe, copy)
+        return bids_copy_name(original, recipe, copy)
     return f"{original}_{recipe}-{copy}"
 
 
-def _read(place: Path, images: str | None, labels: str | None) -> Dataset:
+def layout_of(kind: str, root: Path, channels: Sequence[str]) -> Layout:
+    """How a set of a format, whose cases have these channels, is laid out below `root`.
+
+    Raises:
+        InvalidValueError: the format has no names for these channels.
+    """
+    if kind == "bids" and len(channels) > 1:
+        return bids.BidsLayout(root, suffixes_of(channels))
+    return LAYOUTS[kind](root)
+
+
+def _read(place: Path, images: str | None, labels: str | None, contrasts: Sequence[str]) -> Dataset:
+    if contrasts and not (place.is_dir() and bids.is_bids(place)):
+        raise InvalidValueError("--channels names contrasts of a BIDS folder; other formats state their channels.")
     if images is not None or labels is not None:
         if not place.is_dir():
             raise InvalidValueError("Patterns are for a folder; SOURCE is a file.")
@@ -108,7 +128,7 @@ def _read(place: Path, images: str | None, labels: str | None) -> Dataset:
             f"{file.name!r} lists neither 'training' cases (Decathlon, MONAI) nor 'channel_names' (nnU-Net)."
         )
     if bids.is_bids(place):
-        return bids.read(place)
+        return bids.read(place, contrasts)
     if paired.folders_of(place) is not None:
         return paired.read(place)
     raise InputError(

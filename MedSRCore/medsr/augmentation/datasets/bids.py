@@ -9,20 +9,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import medsr
 from medsr.augmentation.cases import Case, Dataset
+from medsr.augmentation.datasets.bids_names import SUFFIXES, entities_of, suffixes_of
 from medsr.augmentation.datasets.layout import (
     PROVENANCE,
     RECORD,
     SPLITS,
     Places,
     label_names,
+    read_record,
     read_splits,
     splits_data,
     with_background,
@@ -33,7 +34,6 @@ from medsr.errors import InputError
 
 VERSION = "1.10.0"
 DERIVATIVE = "medsr"
-SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "T2starw", "inplaneT1", "inplaneT2", "UNIT1", "angio")
 _ENDINGS = (".nii.gz", ".nii")
 _OF_THE_LABEL = ("space", "res", "label", "desc", "den", "seg", "atlas")
 
@@ -44,8 +44,13 @@ def is_bids(root: Path) -> bool:
     return file.is_file() and "BIDSVersion" in (read_json(file) or {})
 
 
-def read(root: Path) -> Dataset:
+def read(root: Path, contrasts: Sequence[str] = ()) -> Dataset:
     """The images of a BIDS folder that have a ``_dseg`` among the derivatives.
+
+    Args:
+        root: the folder.
+        contrasts: suffixes of the images that are the channels of a case, such as T1w and FLAIR; none for one image of
+            each case, and for a set that was made here its own.
 
     Raises:
         InputError: there is no such label map, or one fits several images.
@@ -57,39 +62,48 @@ def read(root: Path) -> Dataset:
         raise InputError(
             f"{root.name!r} has no label maps: files such as derivatives/NAME/sub-01/anat/sub-01_dseg.nii.gz are read."
         )
+    records = root / "derivatives" / DERIVATIVE
+    contrasts = tuple(contrasts) or _own_contrasts(records)
     cases, warnings = [], []
     for label in maps:
-        image = _image_of(label, root)
-        if image is None:
-            warnings.append(f"No image fits {label.name}; it is left out.")
+        images = [_image_of(label, root, suffix) for suffix in contrasts or ("",)]
+        found = [image for image in images if image is not None]
+        if len(found) < len(images):
+            missing = contrasts[images.index(None)] if contrasts else "image"
+            warnings.append(f"No {missing} fits {label.name}; it is left out.")
             continue
-        entities = _entities(image.name)
-        cases.append(Case(stem_of(image.name), entities["sub"], (str(image),), str(label)))
+        entities = entities_of(found[0].name)
+        cases.append(Case(stem_of(found[0].name), entities["sub"], tuple(map(str, found)), str(label)))
     twice = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if twice:
         raise InputError(f"Image {twice[0]!r} has several label maps among the derivatives. Keep one of them there.")
-    records = root / "derivatives" / DERIVATIVE
-    found = with_origin(cases, records)
-    suffixes = sorted({case.name.rpartition("_")[2] for case in found})
+    marked = with_origin(cases, records)
+    suffixes = sorted({case.name.rpartition("_")[2] for case in marked})
     return Dataset(
         root=str(root),
         format="bids",
         name=str(description.get("Name") or root.name),
-        cases=found,
-        channels=("/".join(suffixes),),
+        cases=marked,
+        channels=contrasts or ("/".join(suffixes),),
         labels=_label_names(root, maps),
-        splits=read_splits(records / SPLITS, [case.name for case in found]),
+        splits=read_splits(records / SPLITS, [case.name for case in marked]),
         description={"dataset_description": description},
-        carried=_other_files(root, {image for case in found for image in case.images}),
+        carried=_other_files(root, {image for case in marked for image in case.images}),
         warnings=tuple(warnings),
     )
 
 
 @dataclass(frozen=True)
 class BidsLayout:
-    """Originals below `root`, label maps below ``derivatives/labels``, copies below ``derivatives/medsr``."""
+    """Originals below `root`, label maps below ``derivatives/labels``, copies below ``derivatives/medsr``.
+
+    Attributes:
+        root: the folder.
+        suffixes: of the channels, where a case has several.
+    """
 
     root: Path
+    suffixes: tuple[str, ...] = ()
 
     @property
     def records(self) -> Path:
@@ -98,17 +112,19 @@ class BidsLayout:
 
     def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
         """``sub-01/anat/sub-01_T1w.nii.gz``; a copy is ``sub-01_desc-srx2c1_T1w.nii.gz`` in the derivative."""
-        if len(case.images) > 1:
-            raise InputError("Cases of several channels are not written as BIDS. Choose --format nnunet or decathlon.")
+        if case.channels > 1 and len(self.suffixes) != case.channels:
+            raise InputError(f"{case.name} has {case.channels} channels, of which {len(self.suffixes)} have a name.")
         if image_ending not in _ENDINGS:
             raise InputError(f"BIDS holds NIfTI images, not {image_ending}. Choose --format nnunet or paired.")
-        entities = _entities(case.name)
+        entities = entities_of(case.name)
         folder = Path(f"sub-{entities['sub']}", *([f"ses-{entities['ses']}"] if "ses" in entities else []), "anat")
         images = self.records if case.is_synthetic else self.root
         labels = self.records if case.is_synthetic else self.root / "derivatives" / "labels"
-        label = f"{case.name.rpartition('_')[0]}_dseg{label_ending if label_ending in _ENDINGS else '.nii.gz'}"
+        body, _, own = case.name.rpartition("_")
+        suffixes = self.suffixes if case.channels > 1 else (own,)
+        label = f"{body}_dseg{label_ending if label_ending in _ENDINGS else '.nii.gz'}"
         return Places(
-            (images / folder / f"{case.name}{image_ending}",),
+            tuple(images / folder / f"{body}_{suffix}{image_ending}" for suffix in suffixes),
             labels / folder / label,
             self.records / PROVENANCE / f"{case.name}.json",
         )
@@ -120,7 +136,7 @@ class BidsLayout:
             own.setdefault("License", licence)
         made = {"Name": "MedSR", "Version": medsr.__version__}
         names = "index\tname\n" + "".join(f"{v}\t{n}\n" for n, v in with_background(dataset.labels).items())
-        subjects = sorted({_entities(case.name)["sub"] for case in dataset.cases})
+        subjects = sorted({entities_of(case.name)["sub"] for case in dataset.cases})
         derivatives = self.root / "derivatives"
         texts = {
             self.root / "dataset_description.json": _json(own),
@@ -133,7 +149,7 @@ class BidsLayout:
         }
         for folder in (derivatives / "labels", self.records):
             texts[folder / "dseg.tsv"] = names
-        for suffix in {case.name.rpartition("_")[2] for case in dataset.synthetic}:
+        for suffix in self.suffixes or {case.name.rpartition("_")[2] for case in dataset.synthetic}:
             # What a validator wants to know of derived images; it holds for all of them.
             texts[self.records / f"{suffix}.json"] = _json({"SkullStripped": _skull_stripped(dataset)})
         # What the source says of itself stays.
@@ -144,32 +160,21 @@ class BidsLayout:
         }
 
 
-def bids_name(case: Case, channel: str) -> str:
-    """The name of a real case from elsewhere: its subject and, as suffix, its channel."""
-    if re.fullmatch(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_[A-Za-z0-9]+", case.name):
-        return case.name
-    suffix = next((s for s in SUFFIXES if s.rstrip("w").lower() in channel.lower()), _alphanumeric(channel) or "image")
-    subject = _alphanumeric(case.subject)
-    more = "" if case.subject == case.name else f"_acq-{_alphanumeric(case.name)}"
-    return f"sub-{subject}{more}_{suffix}"
+def _own_contrasts(records: Path) -> tuple[str, ...]:
+    """The contrasts that are channels in a set that was made here."""
+    said = read_record(records).get("channels")
+    return suffixes_of([str(name) for name in said]) if isinstance(said, list) and len(said) > 1 else ()
 
 
-def bids_copy_name(original: str, recipe: str, copy: int) -> str:
-    """The name of a copy: recipe and number as the entity ``desc``."""
-    body, _, suffix = original.rpartition("_")
-    body = re.sub(r"_desc-[A-Za-z0-9]+", "", body)
-    return f"{body}_desc-{_alphanumeric(recipe)}c{copy}_{suffix}"
-
-
-def _image_of(label: Path, root: Path) -> Path | None:
-    """The image that a label map belongs to: same subject and session, no entity that contradicts."""
-    wanted = _entities(label.name)
+def _image_of(label: Path, root: Path, suffix: str = "") -> Path | None:
+    """The image, of a contrast, that a label map belongs to: same subject and session, no entity that contradicts."""
+    wanted = entities_of(label.name)
     if "sub" not in wanted:
         return None
     own = label.parent
-    described = [f for f in own.iterdir() if "desc" in _entities(f.name) and "_dseg" not in f.name]
+    described = [f for f in own.iterdir() if "desc" in entities_of(f.name) and "_dseg" not in f.name]
     if "desc" in wanted:
-        fitting = [f for f in described if _entities(f.name) == wanted and f.name.endswith(_ENDINGS)]
+        fitting = [f for f in described if entities_of(f.name) == wanted and _is_image(f, suffix)]
         if fitting:
             return _single(fitting, label)
     folder = root / f"sub-{wanted['sub']}"
@@ -179,14 +184,18 @@ def _image_of(label: Path, root: Path) -> Path | None:
     fitting = [
         f
         for f in sorted((folder / "anat").glob("*.nii*"))
-        if f.name.endswith(_ENDINGS) and free.items() <= _entities(f.name).items()
+        if _is_image(f, suffix) and free.items() <= entities_of(f.name).items()
     ]
     return _single(fitting, label) if fitting else None
 
 
+def _is_image(file: Path, suffix: str) -> bool:
+    return file.name.endswith(_ENDINGS) and (not suffix or stem_of(file.name).endswith(f"_{suffix}"))
+
+
 def _single(files: list[Path], label: Path) -> Path:
     """The one file, or the one of the plainest contrast."""
-    exact = [f for f in files if _entities(f.name) == _entities(label.name)] or files
+    exact = [f for f in files if entities_of(f.name) == entities_of(label.name)] or files
     for suffix in SUFFIXES:
         found = [f for f in exact if stem_of(f.name).endswith(f"_{suffix}")]
         if len(found) == 1:
@@ -195,12 +204,6 @@ def _single(files: list[Path], label: Path) -> Path:
         return exact[0]
     names = ", ".join(f.name for f in exact)
     raise InputError(f"{label.name} fits several images: {names}. Name it with the entities of one of them.")
-
-
-def _entities(name: str) -> dict[str, str]:
-    """``sub-01_ses-2_T1w.nii.gz`` -> ``{"sub": "01", "ses": "2"}``."""
-    pairs = (part.partition("-") for part in stem_of(name).split("_"))
-    return {key: value for key, dash, value in pairs if dash}
 
 
 def _label_names(root: Path, maps: list[Path]) -> dict[str, int]:
@@ -239,10 +242,6 @@ def _skull_stripped(dataset: Dataset) -> bool:
 
 def _derivative(name: str, made_by: Mapping[str, str]) -> dict[str, object]:
     return {"Name": name, "BIDSVersion": VERSION, "DatasetType": "derivative", "GeneratedBy": [dict(made_by)]}
-
-
-def _alphanumeric(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]", "", text)
 
 
 def _json(data: object) -> str:

@@ -34,7 +34,8 @@ _ENTRY_KEYS = ("image", "label", "subject", "fold", "origin", "recipe")
 def read(path: Path) -> Dataset:
     """The training set that a ``dataset.json`` lists.
 
-    An entry of "training" (and of "validation") has "image", a path or a list of one path per channel, and "label";
+    An entry of "training" (and of "validation") has "image", a path (of four dimensions for several channels, as in the
+    Decathlon) or a list of one path per channel, and "label";
     "subject" and "fold" are taken where they are there, and all other keys handed on. So are lists of other images,
     such as "test". Paths are relative to the file and stay below its folder.
 
@@ -108,7 +109,7 @@ class DecathlonLayout:
         return self.root
 
     def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
-        """``imagesTr/NAME.nii.gz``, with ``_0000``, ``_0001`` for several channels, and ``labelsTr/NAME.nii.gz``."""
+        """``imagesTr/NAME.nii.gz`` (channels in several files: ``NAME_0000.nii.gz``, ...), ``labelsTr/NAME.nii.gz``."""
         channels = [f"_{c:04d}" for c in range(len(case.images))] if len(case.images) > 1 else [""]
         return Places(
             tuple(self.root / "imagesTr" / f"{case.name}{channel}{image_ending}" for channel in channels),

@@ -75,7 +75,7 @@ class NnunetLayout:
     def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
         """``imagesTr/NAME_0000.nii.gz``, ``_0001``, ... and ``labelsTr/NAME.nii.gz``; nnU-Net has one ending only."""
         return Places(
-            tuple(self.root / "imagesTr" / f"{case.name}_{c:04d}{image_ending}" for c in range(len(case.images))),
+            tuple(self.root / "imagesTr" / f"{case.name}_{c:04d}{image_ending}" for c in range(case.channels)),
             self.root / "labelsTr" / f"{case.name}{image_ending}",
             self.root / PROVENANCE / f"{case.name}.json",
         )

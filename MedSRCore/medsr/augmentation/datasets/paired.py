@@ -96,7 +96,7 @@ class PairedLayout:
 
     def places(self, case: Case, image_ending: str, label_ending: str) -> Places:
         """``images/NAME.png`` and ``labels/NAME.png``."""
-        if len(case.images) > 1:
+        if case.channels > 1:
             raise InputError("Paired folders hold one channel. Choose --format nnunet or decathlon.")
         return Places(
             (self.root / "images" / f"{case.name}{image_ending}",),

@@ -36,7 +36,8 @@ class Degradation:
         in_plane: voxels of the image per voxel within the slices.
         noise: standard deviation as a fraction of the brightest signal (99th percentile); Rician for MR.
         contrast: exponent that bends the intensities of MR and photographs. CT keeps its Hounsfield units.
-        profile: kind of the slice profile, one of `PROFILES`; "kspace" is the slab of 3D MR.
+        profile: kind of the slice profile, one of `PROFILES`, or several among which one is drawn; "kspace" is the
+            slab of 3D MR.
         in_plane_profile: likewise within the slices, and of pictures; "kspace" is the plane of MR.
     """
 
@@ -46,8 +47,8 @@ class Degradation:
     in_plane: Range = (1.0, 1.0)
     noise: Range = (0.0, 0.0)
     contrast: Range = (1.0, 1.0)
-    profile: str = "gaussian"
-    in_plane_profile: str = "gaussian"
+    profile: str | tuple[str, ...] = "gaussian"
+    in_plane_profile: str | tuple[str, ...] = "gaussian"
 
     def __post_init__(self) -> None:
         limits = {
@@ -63,8 +64,13 @@ class Degradation:
                 )
             object.__setattr__(self, name, (float(value[0]), float(value[1])))
         for name in ("profile", "in_plane_profile"):
-            if getattr(self, name) not in PROFILES:
-                raise unknown_name(f"{name} of a degradation", str(getattr(self, name)), PROFILES)
+            kinds = getattr(self, name)
+            several = isinstance(kinds, list | tuple) and bool(kinds)
+            for kind in kinds if several else (kinds,):
+                if not isinstance(kind, str) or kind not in PROFILES:
+                    raise unknown_name(f"{name} of a degradation", str(kind), PROFILES)
+            if several:
+                object.__setattr__(self, name, tuple(kinds))
         if not _is_number(self.thickest_mm) or self.thickest_mm <= 0:
             raise InvalidValueError(f"thickest_mm is a positive number, got {self.thickest_mm!r}.")
 

@@ -59,8 +59,6 @@ def make_controls(dataset: Dataset, model: str, folder: Path, report: Callable[[
 
 def _task(copy: Case, original: Case, said: Mapping[str, Any], model: str, folder: Path, dataset: Dataset) -> Task:
     channels: Sequence[Mapping[str, Any]] = said.get("channels", ())
-    if len(channels) != len(original.images):
-        raise InputError(f"The record of {copy.name} tells of {len(channels)} channels, not {len(original.images)}.")
     structures = {name: value for name, value in dataset.labels.items() if value}
     return Task(
         name=copy.name,

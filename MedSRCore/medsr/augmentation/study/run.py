@@ -32,7 +32,7 @@ from medsr.augmentation.study.samples import Sample, Spacing, class_values, fine
 from medsr.augmentation.study.scores import Score, score_labels
 from medsr.errors import CancelledError, InputError, MissingDependencyError
 from medsr.geometry import Geometry
-from medsr.io import read_geometry, read_volume
+from medsr.io import read_channels_geometry, read_volume
 from medsr.io.formats import PLANAR_ONLY, suffix_of
 from medsr.jobs import Progress
 from medsr.methods.interpolate import interpolate
@@ -269,7 +269,7 @@ def _judge(study: Study, segmenter: Segmenter, sample: Sample, case: Case) -> di
 
 def grid_of(case: Case, truth: Geometry, spacing: Spacing) -> Geometry:
     """The training grid of an image, in the space of its `truth`."""
-    source = read_geometry(case.images[0])
+    source, _ = read_channels_geometry(case.images[0])
     if suffix_of(Path(case.images[0])) in PLANAR_ONLY:
         # Pictures hold no position: a finer one covers what its original covers.
         source = truth.with_grid(source.spacing_xyz_mm, source.size_xyz)

@@ -13,7 +13,7 @@ from medsr.augmentation.cases import Case
 from medsr.augmentation.labels import label_values, resample_labels
 from medsr.errors import InputError
 from medsr.geometry import Geometry
-from medsr.io import Staging, read_geometry, read_volume
+from medsr.io import Staging, read_channels, read_channels_geometry, read_volume
 from medsr.methods.interpolate import interpolate
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition, AxisSampling
@@ -47,7 +47,7 @@ class Sample:
 
 def finest_spacing(cases: Sequence[Case]) -> Spacing:
     """The finest spacing along each grid axis (x, y, z) that any image has."""
-    spacings = np.array([read_geometry(case.images[0]).spacing_xyz_mm for case in cases])
+    spacings = np.array([read_channels_geometry(case.images[0])[0].spacing_xyz_mm for case in cases])
     x, y, z = (float(round(v, 6)) for v in spacings.min(axis=0))
     return (x, y, z)
 
@@ -77,8 +77,7 @@ def prepare(case: Case, folder: Path, spacing: Spacing, values: Sequence[int]) -
     label = read_volume(case.label)
     grid: Geometry | None = None
     channels: list[NDArray[np.float32]] = []
-    for path in case.images:
-        volume = read_volume(path)
+    for volume in (volume for path in case.images for volume in read_channels(path)):
         here = training_grid(volume.geometry, spacing)
         if grid is not None and not grid.is_same_as(here):
             raise InputError(f"The channels of {case.name} lie on different grids.")
