@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from medsr.augmentation.api import augment
     from medsr.augmentation.segmenting import command_segmenter, segment_with
     from medsr.catalog import load_catalog
+    from medsr.evaluation.checking.api import check
+    from medsr.fusion.api import fuse
     from medsr.geometry import Geometry
     from medsr.inference.pipeline import Result
     from medsr.io import read_volume, write_dicom, write_volume
@@ -27,7 +29,9 @@ _HOMES = {
     "UpscaleOptions": "medsr.options",
     "Volume": "medsr.volume",
     "augment": "medsr.augmentation.api",
+    "check": "medsr.evaluation.checking.api",
     "command_segmenter": "medsr.augmentation.segmenting",
+    "fuse": "medsr.fusion.api",
     "load_catalog": "medsr.catalog",
     "read_volume": "medsr.io",
     "segment_with": "medsr.augmentation.segmenting",
@@ -43,7 +47,9 @@ __all__ = [
     "Volume",
     "__version__",
     "augment",
+    "check",
     "command_segmenter",
+    "fuse",
     "load_catalog",
     "read_volume",
     "segment_with",

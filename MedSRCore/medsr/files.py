@@ -15,8 +15,8 @@ from medsr.io.companions import stage_text
 from medsr.io.dicom.writing import check_outside, check_series_folder, source_for, stage_dicom
 from medsr.io.nifti_frames import NiftiFrames, open_frames
 from medsr.io.outputs import check_apart, check_folder_takes_files, check_output, check_text_output, files_of
-from medsr.jobs import FORMATS, NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
 from medsr.io.writing import stage_frames
+from medsr.jobs import FORMATS, NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
 from medsr.maps import MAPS
 from medsr.volume import Volume
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +22,39 @@ _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SHEAR_TOLERANCE = 1e-3
 _SAME = 1e-4
 
+STEEPEST_TILT = 45.0
+"""Degrees at which slices may be stacked to their normal. A gantry tilts by 30; what leans further is no tilt."""
+
+
+@dataclass(frozen=True)
+class Shear:
+    """Slices that are shifted within their own planes, each by as much as the next: gantry tilt.
+
+    Attributes:
+        axis: grid axis across the slices (0, 1 or 2 for x, y, z).
+        shifts: millimetres that a slice is shifted along x, y and z for each millimetre across the slices; 0 along
+            `axis`.
+    """
+
+    axis: int
+    shifts: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.axis not in (0, 1, 2) or len(self.shifts) != 3 or self.shifts[self.axis] != 0:
+            raise InvalidValueError(
+                f"A shear shifts slices within their planes, got {self.shifts} for axis {self.axis}."
+            )
+        if not self.degrees <= STEEPEST_TILT:
+            raise InputError(
+                f"The slices are stacked at {self.degrees:.1f} degrees to their normal; gantry tilt of up to "
+                f"{STEEPEST_TILT:g} is accepted. Resample the image to a regular grid first."
+            )
+
+    @property
+    def degrees(self) -> float:
+        """Angle between the stack and the normal of its slices."""
+        return math.degrees(math.atan(math.hypot(*self.shifts)))
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -33,6 +66,8 @@ class Geometry:
         origin_mm: patient position (LPS) of the centre of voxel (0, 0, 0).
         direction: 3 x 3 orthonormal matrix, row by row as SimpleITK gives it; column i is the unit vector of grid
             axis i.
+        shear: of slices that lie beside each other's normal, which only the input of a job has; else None. Spacing and
+            direction are then those of the upright grid: across the slices, the distance of their planes.
 
     Raises:
         InputError: sizes or spacings that are not positive, numbers that are not finite, or a direction that is
@@ -43,6 +78,7 @@ class Geometry:
     spacing_xyz_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    shear: Shear | None = None
 
     def __post_init__(self) -> None:
         if len(self.size_xyz) != 3 or any(n < 1 for n in self.size_xyz):
@@ -68,13 +104,16 @@ class Geometry:
             )
 
     @classmethod
-    def from_affine(cls, affine: ArrayLike, size_xyz: Sequence[int], space: str = "LPS") -> Geometry:
+    def from_affine(
+        cls, affine: ArrayLike, size_xyz: Sequence[int], space: str = "LPS", *, sheared: bool = False
+    ) -> Geometry:
         """Geometry of a 4 x 4 `affine` that maps voxel index (x, y, z) to patient millimetres.
 
         Args:
             affine: the matrix.
             size_xyz: grid size.
             space: "LPS" (DICOM, ITK) or "RAS" (NIfTI, 3D Slicer).
+            sheared: accept slices that are stacked beside their normal (gantry tilt).
         """
         matrix = np.array(affine, dtype=float)
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
@@ -86,14 +125,30 @@ class Geometry:
         spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         if (spacing < 1e-9).any():
             raise InputError("The affine is singular: an axis has no length. Correct the header of the file.")
-        direction = tuple((matrix[:3, :3] / spacing).ravel().tolist())
-        return cls(_three_ints(size_xyz), _three(spacing), _three(matrix[:3, 3]), direction)
+        axes, shear = matrix[:3, :3] / spacing, None
+        if sheared:
+            axes, spacing, shear = _without_shear(axes, spacing)
+        direction = tuple(axes.ravel().tolist())
+        return cls(_three_ints(size_xyz), _three(spacing), _three(matrix[:3, 3]), direction, shear)
+
+    @property
+    def axes(self) -> Floats:
+        """3 x 3 matrix whose column i leads along grid axis i: unit vectors, but for an axis that is sheared."""
+        matrix = np.array(self.direction, dtype=float).reshape(3, 3)
+        if self.shear is not None:
+            matrix[:, self.shear.axis] += matrix @ np.array(self.shear.shifts)
+        return matrix
+
+    @property
+    def upright(self) -> Geometry:
+        """The grid with its slices pushed above each other; voxel (0, 0, 0) stays. Itself where nothing is sheared."""
+        return self if self.shear is None else replace(self, shear=None)
 
     @property
     def affine(self) -> Floats:
         """4 x 4 matrix: voxel index (x, y, z, 1) -> patient LPS millimetres."""
         matrix = np.eye(4)
-        matrix[:3, :3] = np.array(self.direction).reshape(3, 3) * np.array(self.spacing_xyz_mm)
+        matrix[:3, :3] = self.axes * np.array(self.spacing_xyz_mm)
         matrix[:3, 3] = self.origin_mm
         return matrix
 
@@ -131,15 +186,21 @@ class Geometry:
         The centre of voxel 0 therefore moves: by ``-(0.5 - 0.5 / r)`` voxels of this grid for an enlargement by r.
         """
         shift = (np.array(spacing_xyz_mm) / np.array(self.spacing_xyz_mm) - 1) / 2
-        return Geometry(_three_ints(size_xyz), _three(spacing_xyz_mm), _three(self.to_patient(shift)), self.direction)
+        size, spacing, first = _three_ints(size_xyz), _three(spacing_xyz_mm), _three(self.to_patient(shift))
+        return Geometry(size, spacing, first, self.direction, self.shear)
 
     def cropped(self, start_xyz: Sequence[int], size_xyz: Sequence[int]) -> Geometry:
         """The grid of a box of voxels; `start_xyz` may be negative, which extends the grid."""
-        return Geometry(_three_ints(size_xyz), self.spacing_xyz_mm, _three(self.to_patient(start_xyz)), self.direction)
+        return replace(self, size_xyz=_three_ints(size_xyz), origin_mm=_three(self.to_patient(start_xyz)))
+
+    def strides_of(self, other: Geometry) -> Floats:
+        """Largest step that `other` takes along each axis of this grid, in its voxels; a shear is no step."""
+        steps = np.linalg.inv(self.upright.affine[:3, :3]) @ other.upright.affine[:3, :3]
+        return np.asarray(np.abs(steps).max(axis=1))
 
     def is_parallel_to(self, other: Geometry) -> bool:
         """True when the axes of both grids point the same way, axis by axis."""
-        return bool(np.abs(np.array(self.direction) - np.array(other.direction)).max() < _SAME)
+        return bool(np.abs(self.axes - other.axes).max() < _SAME)
 
     def is_same_as(self, other: Geometry, tolerance: float = _SAME) -> bool:
         """True when both grids have the same voxels; `tolerance` is a fraction of a voxel at the far corner."""
@@ -154,6 +215,30 @@ class Geometry:
         size = " x ".join(map(str, self.size_xyz))
         spacing = " x ".join(f"{s:.4g}" for s in self.spacing_xyz_mm)
         return f"{size} voxels of {spacing} mm"
+
+
+def _without_shear(axes: Floats, spacing: Floats) -> tuple[Floats, Floats, Shear | None]:
+    """Unit vectors and spacings of the upright grid, and its shear, where one axis leans and the others do not."""
+    angles = np.abs(axes.T @ axes - np.eye(3))
+    if angles.max() <= _SHEAR_TOLERANCE:
+        return axes, spacing, None
+    # Of two axes that lean against each other, the slices lie across the coarser one, or across the last.
+    for axis in sorted(range(3), key=lambda n: (-round(float(spacing[n]), 4), -n)):
+        one, other = (n for n in range(3) if n != axis)
+        if angles[one, other] > _SHEAR_TOLERANCE:
+            continue
+        normal = np.cross(axes[:, one], axes[:, other])
+        normal /= np.linalg.norm(normal)
+        upright = axes.copy()
+        upright[:, axis] = normal if normal @ axes[:, axis] > 0 else -normal
+        along = np.linalg.solve(upright, axes[:, axis])
+        if along[axis] <= 1e-6:
+            break
+        shifts, spacing = along / along[axis], spacing.copy()
+        shifts[axis] = 0.0
+        spacing[axis] *= along[axis]
+        return upright, spacing, Shear(axis, _three(shifts))
+    return axes, spacing, None
 
 
 def _three(values: Sequence[float] | Floats) -> tuple[float, float, float]:

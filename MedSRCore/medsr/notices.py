@@ -23,8 +23,8 @@ WORDS: Mapping[str, str] = {
     "target.fixed": "{scale} times as fine {where}, the factor of {model}",
     "target.capped": "The slices are more than {limit:g} times as thick as the pixels: brought down to {reached:.3g} "
     "mm, not to {wanted:.3g} mm.",
-    "tilt": "Gantry tilt of {degrees:.1f} degrees: the slices are enlarged as they lie and read onto an upright grid at "
-    "the end, in one interpolation.",
+    "tilt": "Gantry tilt of {degrees:.1f} degrees: the slices are enlarged as they lie and read onto an upright grid "
+    "at the end, in one interpolation.",
     "where.everywhere": "in every direction",
     "where.plane": "in plane ({axes})",
     # -- what the input is
@@ -46,8 +46,8 @@ WORDS: Mapping[str, str] = {
     "{unit:.3g}, since 32 bits do not resolve them.",
     # -- how far it may be off
     "error.widened": "The error map was widened {times:g} times: {why}. Take it as a rough guide.",
-    "error.gaps": "The error map was widened between slices that lie apart, up to {times:.2g} times: nothing was measured "
-    "there.",
+    "error.gaps": "The error map was widened between slices that lie apart, up to {times:.2g} times: nothing was "
+    "measured there.",
     "error.kind": "its errors were not calibrated for inputs with this noise and this knowledge of the acquisition",
     "error.factor": "it was not calibrated for enlarging this far",
     "error.noise": "the input is noisier than any that was calibrated",

@@ -42,6 +42,8 @@ class Volume:
         source: where it came from, for reports.
         files: every file that it was read from: header, voxels, sidecar, slices.
         metadata: what else the header says, as text (series description, manufacturer, ...).
+        places: of a stack that is uneven or lacks slices, where each slice of `array` lies along z, in voxels of
+            `geometry`; that is then the even and complete grid. Only the input of a job may be so; else empty.
     """
 
     array: NDArray[np.generic]
@@ -53,9 +55,11 @@ class Volume:
     source: str = ""
     files: tuple[Path, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.array.ndim not in (3, 4) or self.array.shape[:3] != self.geometry.shape_zyx:
+        z, y, x = self.geometry.shape_zyx
+        if self.array.ndim not in (3, 4) or self.array.shape[:3] != (len(self.places) or z, y, x):
             raise InputError(
                 f"The array has shape {self.array.shape}, its grid {self.geometry.shape_zyx} (z, y, x). "
                 "A volume is 3D, with an optional last axis of colours."
@@ -69,6 +73,23 @@ class Volume:
     def replace(self, **changes: object) -> Volume:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def nearest_slices(self) -> NDArray[np.intp] | None:
+        """For each plane of the grid the slice that was measured nearest to it; None where each plane is a slice."""
+        if not self.places:
+            return None
+        planes = np.arange(self.geometry.size_xyz[2])
+        return np.asarray(np.abs(planes[:, None] - np.array(self.places)).argmin(axis=1))
+
+    def evened(self, missing: float) -> Volume:
+        """The volume with every slice on the nearest plane of its grid, and `missing` where none was measured."""
+        nearest = self.nearest_slices
+        if nearest is None:
+            return self
+        array = self.array[nearest]
+        array[np.abs(np.array(self.places)[nearest] - np.arange(len(nearest))) > 0.5] = missing
+        return self.replace(array=array, places=())
 
     @classmethod
     def from_array(cls, array: ArrayLike, affine: ArrayLike | None = None, space: str = "LPS") -> Volume:
@@ -110,7 +131,7 @@ class Volume:
         image = sitk.GetImageFromArray(self.array, isVector=self.array.ndim == 4)
         image.SetSpacing(self.geometry.spacing_xyz_mm)
         image.SetOrigin(self.geometry.origin_mm)
-        image.SetDirection(self.geometry.direction)
+        image.SetDirection(self.geometry.axes.ravel().tolist())
         if self.planar and self.geometry.size_xyz[2] == 1:
             image = image[:, :, 0]
         return image

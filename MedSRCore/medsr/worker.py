@@ -17,8 +17,11 @@ from typing import TextIO
 
 from medsr.augmentation.spec import AugmentSpec
 from medsr.errors import CancelledError, InputError
+from medsr.evaluation.checking.spec import CheckSpec
+from medsr.fusion.spec import FuseSpec
 from medsr.jobs import Event, JobSpec, Progress, ResultEvent, error_event, job_object
 from medsr.resources import wait_quietly
+from medsr.series import SeriesSpec, write_series
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +29,14 @@ CANCEL = "cancel"
 _LONGEST_LINE = 50_000_000
 """Bytes; a job with a fact and a warning for everything takes some thousand."""
 
-Job = JobSpec | AugmentSpec
+Job = JobSpec | AugmentSpec | SeriesSpec | CheckSpec | FuseSpec
+_NAMED: dict[str, type[AugmentSpec | SeriesSpec | CheckSpec | FuseSpec]] = {
+    cls.job: cls for cls in (AugmentSpec, SeriesSpec, CheckSpec, FuseSpec)
+}
 
 
 def read_job(line: str | bytes) -> Job:
-    """The job of a line: ``"job": "augment"`` makes a training set, anything else is a JobSpec.
+    """The job of a line: a JobSpec, or with ``"job"`` one that makes a training set, writes DICOM, checks or fuses.
 
     Raises:
         MedSRError: the line is no job.
@@ -39,8 +45,8 @@ def read_job(line: str | bytes) -> Job:
         raise InputError(f"This is not a MedSR job: the line is longer than {_LONGEST_LINE:,} bytes.")
     text = _decoded(line)
     try:
-        is_augment = job_object(text).get("job") == AugmentSpec.job
-        return AugmentSpec.from_json(text) if is_augment else JobSpec.from_json(text)
+        name = job_object(text).get("job")
+        return _NAMED[name].from_json(text) if isinstance(name, str) and name in _NAMED else JobSpec.from_json(text)
     except OverflowError as error:
         raise InputError("This is not a MedSR job: one of its numbers is too large.") from error
 
@@ -70,6 +76,16 @@ def _do(spec: Job, progress: Progress) -> ResultEvent:
         from medsr.augmentation.run import augment
 
         return augment(spec, progress)
+    if isinstance(spec, SeriesSpec):
+        return write_series(spec, progress)
+    if isinstance(spec, CheckSpec):
+        from medsr.evaluation.checking.files import check_file
+
+        return check_file(spec, progress)
+    if isinstance(spec, FuseSpec):
+        from medsr.fusion.files import fuse_files
+
+        return fuse_files(spec, progress)
     from medsr.files import upscale_file
 
     return upscale_file(spec, progress)
@@ -87,7 +103,7 @@ class Worker:
     """Reads jobs and "cancel" from a stream, runs the jobs one by one.
 
     Args:
-        source: lines of JobSpec or AugmentSpec JSON, or ``cancel``; bytes are taken as UTF-8.
+        source: lines of jobs as JSON, or ``cancel``; bytes are taken as UTF-8.
         sink: receives events as JSON lines.
     """
 

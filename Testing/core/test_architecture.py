@@ -11,13 +11,13 @@ CORE = Path(medsr.__file__).parent
 
 LAYERS = [
     {"errors", "resources", "interrupts", "jsontext", "fields"},
-    {"geometry", "facts", "notices", "physics", "options", "normalisation"},
+    {"geometry", "facts", "notices", "physics", "options", "normalisation", "phantom_figures", "maps"},
     {"volume", "catalog", "jobs"},
     {"io", "metrics", "models", "losses", "planning"},
     {"methods"},
     {"inference"},
-    {"training", "api", "files"},
-    {"augmentation", "evaluation", "worker"},
+    {"training", "api", "files", "frames", "series"},
+    {"augmentation", "transforms", "evaluation", "fusion", "worker"},
     {"demo", "doctor"},
     {"cli", "__main__"},
 ]

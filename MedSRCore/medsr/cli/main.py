@@ -23,10 +23,13 @@ from medsr.resources import wait_quietly
 
 VERBS = {
     "upscale": "super-resolve a volume, a DICOM series or a picture",
+    "fuse": "make one isotropic volume of several thick stacks of one sitting",
     "segment": "enhance an image, segment it with a program of yours, bring the labels back",
     "models": "list the models, or tell everything about one",
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",
+    "calibrate": "measure how far results are off, for error maps that mean what they say",
+    "check": "ask another series of the patient whether the detail of a result is there",
     "augment": "make a larger segmentation training set, with super-resolved copies",
     "augment check": "see that no copy of a tested patient is trained on, before you train",
     "augment evaluate": "train segmentation networks and tell whether the copies helped",

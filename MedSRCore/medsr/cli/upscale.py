@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   medsr upscale ct.nrrd out.nrrd --reference other.nii.gz
   medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2
   medsr upscale series_folder/ series_sr/ --format dicom
+  medsr upscale bold.nii.gz bold_sr.nii.gz --spacing 2
   medsr upscale photo.png out.png --model srresnet"""
 
 
@@ -103,6 +104,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         *([f"Caution   {PERCEPTUAL}"] if report["perceptual"] else []),
         f"Size      {_numbers(before['size_xyz'])} -> {_numbers(after['size_xyz'])} voxels",
         f"Spacing   {_numbers(before['spacing_xyz_mm'])} -> {_numbers(after['spacing_xyz_mm'])} mm",
+        *([f"Frames    {report['frames']}, all enlarged alike"] if "frames" in report else []),
         f"Residual  {residual:.2g} % of the signal: degraded again, the result is that far from the input",
         f"Unseen    {100 * unseen['values']:.1f} % of the values are not determined by the input; "
         f"{100 * unseen['energy']:.2g} % of the variation is detail that it cannot confirm",

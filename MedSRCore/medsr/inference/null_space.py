@@ -66,16 +66,16 @@ def _inverse_gram(axis: AxisSampling) -> FloatArray:
     return np.asarray(np.linalg.pinv(axis.matrix @ axis.matrix.T, rcond=_BLIND, hermitian=True))
 
 
-def undetermined_part(energies: Sequence[SeenEnergy], target: Target) -> dict[str, Any]:
+def undetermined_part(energies: Sequence[SeenEnergy], target: Target, measured: float = 1.0) -> dict[str, Any]:
     """For the report: shares of the result, 0 to 1, that the input does not determine, and what they mean.
 
     Args:
         energies: of every channel, on the work grid.
         target: the grids.
+        measured: share of the slices of the input's grid that were measured.
     """
     source, output = target.source, target.output
-    steps = np.abs(np.linalg.inv(source.affine[:3, :3]) @ output.affine[:3, :3]).max(axis=1)
-    values = 1 - math.prod(min(1.0, float(step)) for step in steps)
+    values = 1 - min(measured, 1.0) * math.prod(min(1.0, float(step)) for step in source.strides_of(output))
     total = sum(energy.total for energy in energies)
     detail = (total - sum(energy.seen for energy in energies)) / total if total > 0 else 0.0
     return {

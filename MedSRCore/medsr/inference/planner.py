@@ -67,6 +67,8 @@ def make_plan(
     evidence = find_profiles(seen, options, modality, looks)
     acquisition, sampled, doubts = decide_acquisition(volume, evidence, target, placed.undoes)
     decisions = [notice("target", what=target.reason), notice("modality", modality=modality, known=known), *sampled]
+    if target.source.shear is not None:
+        decisions.append(notice("tilt", degrees=target.source.shear.degrees))
     if padding is not None:
         decisions.append(padding.notice())
     if not units.are_plain:

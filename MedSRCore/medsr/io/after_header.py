@@ -73,8 +73,8 @@ def size_of(source: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if any(n > 1 for n in shape[3:]):
         raise InputError(
             f"{source.name!r} has {len(shape)} dimensions ({' x '.join(map(str, shape))}): several time points, echoes "
-            "or components. One 3D volume is accepted here; `medsr upscale` takes time points, echoes and directions of a "
-            "NIfTI file frame by frame. Else extract one, for example with nibabel.four_to_three."
+            "or components. One 3D volume is accepted here; `medsr upscale` takes time points, echoes and directions "
+            "of a NIfTI file frame by frame. Else extract one, for example with nibabel.four_to_three."
         )
     x, y, z = (*shape[:3], 1, 1)[:3]
     return (int(x), int(y), int(z))

@@ -45,7 +45,7 @@ def describe(
         if series is None and len(found) > 1:
             return {**about, "series": found}
         about["series"] = found
-    volume = read_volume(source, series=series)
+    volume = read_volume(source, series=series, as_acquired=True)
     return {**about, **describe_volume(volume), **(judge(volume) if judge else {})}
 
 
@@ -59,6 +59,7 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "origin_mm": [float(v) for v in grid.origin_mm],
         "direction": [float(v) for v in grid.direction],
         "axes": axis_letters(grid),
+        **({} if grid.shear is None else {"tilt_degrees": round(grid.shear.degrees, 4)}),
         "dtype": str(volume.array.dtype),
         "channels": volume.channels,
         "planar": volume.planar,

@@ -162,6 +162,37 @@ def array_of(
     return values, position - len(target)
 
 
+def arrays_of(
+    pieces: Iterator[bytes], dtype: np.dtype[Any], count: int, number: int, *, skip: int = 0
+) -> Iterator[NDArray[np.generic]]:
+    """As `array_of`, for `number` arrays that follow each other: one is in memory at a time.
+
+    After the last one the stream is followed to its end.
+
+    Raises:
+        EOFError: fewer bytes than that.
+        MemoryError: the values do not fit.
+    """
+    piece = memoryview(b"")
+    for n in range(number):
+        values = np.empty(count, dtype)
+        target: memoryview[int] = values.view(np.uint8).reshape(-1).data
+        filled = 0
+        while filled < len(target):
+            if not piece:
+                piece = memoryview(next(pieces, b""))
+                if not piece:
+                    raise EOFError(f"{filled:,} of {len(target):,} bytes of volume {n + 1} of {number} are there")
+            passed = min(skip, len(piece))
+            piece, skip = piece[passed:], skip - passed
+            taken = min(len(piece), len(target) - filled)
+            target[filled : filled + taken] = piece[:taken]
+            piece, filled = piece[taken:], filled + taken
+        yield values
+    for _ in pieces:
+        pass
+
+
 def read_array(
     source: Path, what: str, dtype: np.dtype[Any], count: int, *, packing: str = "", offset: int = 0, skip: int = 0
 ) -> tuple[NDArray[np.generic], int]:

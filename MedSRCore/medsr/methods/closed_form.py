@@ -58,7 +58,7 @@ class Interpolation(Method):
     def enlarger(self, plan: Plan, _device: str, _limit: int | None, _coarse: Array) -> Enlarger:
         """See `Method.enlarger`."""
         source, target, name = plan.target.source, plan.target.work, plan.entry.name
-        return _OnCpu(lambda array, report: interpolate(array, source, target, name, report))
+        return _OnCpu(lambda array, report: interpolate(plan.evened(array), source, target, name, report))
 
 
 class Deconvolution(Method):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry
-from medsr.errors import InvalidValueError, unknown_name
+from medsr.errors import InvalidValueError, ModelError, unknown_name
 from medsr.facts import AXES
 from medsr.geometry import Geometry
 from medsr.methods.closed_form import cost
@@ -26,7 +26,7 @@ from medsr.options import MAX_FACTOR, UpscaleOptions
 from medsr.physics.profiles import KINDS
 from medsr.planning.evidence import slice_axis
 from medsr.planning.sampling import SLICE_PROFILES
-from medsr.planning.target import Target, plane_axis, resolve_target
+from medsr.planning.target import Target, plane_axis, resolve_target, upright_over
 from medsr.volume import Volume
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class FixedScale(Method):
             largest = max(MAX_FACTOR, float(max(entry.scales)))
             asked = resolve_target(source, options, reference, planar=volume.planar, largest=largest)
         slice_wise = entry.spatial_dims == (2,)
+        if volume.places and not slice_wise:
+            raise ModelError(
+                f"{entry.name} is volumetric and takes evenly spaced slices; those of this series are uneven. Take "
+                "--model auto, which places each slice where it was measured."
+            )
         across = plane_axis(options, asked.factors_xyz) if asked else _across(volume, options)
         axes = tuple(axis for axis in range(3) if not (slice_wise and axis == 2 - across))
         wanted = max(asked.factors_xyz[axis] for axis in axes) if asked else float(entry.scales[0])
@@ -73,7 +78,7 @@ class FixedScale(Method):
         undoes = (entry.downscaling, axes)
         if asked is None:
             reason = notice("target.fixed", scale=scale, where=where, model=entry.name)
-            return Placement(Target(source, work, work, reason), across, scale, undoes)
+            return Placement(Target(source, work, upright_over(work), reason), across, scale, undoes)
         target = Target(source, work, asked.output, asked.reason)
         decisions = [notice("fixed.factor", model=entry.name, scale=scale, where=where)]
         if slice_wise and (factor := asked.factors_xyz[2 - across]) > 1:
@@ -137,4 +142,9 @@ def _work_grid(source: Geometry, scale: int, axes: Sequence[int], across: Geomet
         spacing[axis], size[axis] = source.spacing_xyz_mm[axis] / scale, source.size_xyz[axis] * scale
         first[axis] = 0.0 if shifted else (1 / scale - 1) / 2
     x, y, z = (float(v) for v in source.to_patient(first))
-    return Geometry((size[0], size[1], size[2]), (spacing[0], spacing[1], spacing[2]), (x, y, z), source.direction)
+    return replace(
+        source,
+        size_xyz=(size[0], size[1], size[2]),
+        spacing_xyz_mm=(spacing[0], spacing[1], spacing[2]),
+        origin_mm=(x, y, z),
+    )

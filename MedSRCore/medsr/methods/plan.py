@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError
 from medsr.geometry import Geometry
 from medsr.normalisation import Units
 from medsr.notices import Notice
-from medsr.physics.sampling import Acquisition
+from medsr.physics.sampling import Acquisition, apply_along
 from medsr.planning.evidence import AxisEvidence
 from medsr.planning.padding import Padding
 from medsr.planning.target import Target
@@ -19,6 +22,8 @@ from medsr.resources import size_text
 
 if TYPE_CHECKING:
     from medsr.methods.method import Method
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,15 @@ class Plan:
         """The slice-wise jobs whose answers are averaged with that of a volumetric network."""
         return self.method.planes(self)
 
+    def evened(self, coarse: Array) -> Array:
+        """The input on its whole grid, for what needs one slice for each plane: between uneven slices linearly."""
+        slices = self.acquisition.axes[0]
+        if slices.centres is None:
+            return coarse
+        planes = slices.centres[0] + np.arange(self.target.source.size_xyz[2]) * slices.factor
+        matrix = np.stack([np.interp(planes, slices.centres, one) for one in np.eye(slices.n_coarse)], axis=1)
+        return np.asarray(apply_along(coarse, {0: matrix}), dtype=np.float32)
+
     def estimate(self) -> dict[str, Any]:
         """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
         memory, seconds = self.method.estimate(self)
@@ -84,8 +98,8 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """For reports: sizes and decisions."""
         return {
-            "input": _grid(self.target.source),
-            "output": _grid(self.target.output),
+            "input": grid_json(self.target.source),
+            "output": grid_json(self.target.output),
             "factors_xyz": [round(f, 6) for f in self.target.factors_xyz],
             "model": self.entry.name,
             "model_version": self.entry.version,
@@ -113,10 +127,12 @@ def check_memory(plan: Plan, limit: int) -> None:
         )
 
 
-def _grid(geometry: Geometry) -> Mapping[str, Sequence[float]]:
+def grid_json(geometry: Geometry) -> Mapping[str, Sequence[float] | float]:
+    """A grid for reports."""
     return {
         "size_xyz": list(geometry.size_xyz),
         "spacing_xyz_mm": list(geometry.spacing_xyz_mm),
         "origin_lps_mm": list(geometry.origin_mm),
         "direction": list(geometry.direction),
+        **({} if geometry.shear is None else {"tilt_degrees": round(geometry.shear.degrees, 4)}),
     }

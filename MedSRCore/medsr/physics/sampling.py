@@ -26,6 +26,8 @@ class AxisSampling:
         profile: how each sample sees the fine grid.
         offset: position of the centre of sample 0 in fine voxel indices. The default, ``(factor - 1) / 2``,
             makes the outer faces of both grids coincide.
+        centres: position of the centre of each sample, where they are not evenly spaced; `factor` is then the usual
+            distance, by which the width of the profile counts.
     """
 
     n_fine: int
@@ -33,12 +35,15 @@ class AxisSampling:
     factor: float
     profile: Profile = field(default_factory=Profile)
     offset: float | None = None
+    centres: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.n_fine < 1 or self.n_coarse < 1:
             raise InvalidValueError(f"An axis needs at least one voxel, got {self.n_fine} and {self.n_coarse}.")
         if not np.isfinite(self.factor) or self.factor <= 0:
             raise InvalidValueError(f"The sampling factor must be positive, got {self.factor}.")
+        if self.centres is not None and (len(self.centres) != self.n_coarse or not np.isfinite(self.centres).all()):
+            raise InvalidValueError(f"{self.n_coarse} samples need as many finite centres, got {len(self.centres)}.")
 
     @property
     def width(self) -> float:
@@ -61,7 +66,8 @@ class AxisSampling:
     def is_identity(self) -> bool:
         """True when sampling leaves the axis as it is."""
         return (
-            self.n_fine == self.n_coarse
+            self.centres is None
+            and self.n_fine == self.n_coarse
             and abs(self.factor - 1) < _NEGLIGIBLE
             and abs(self.first_centre) < _NEGLIGIBLE
             and self.width < 1 + _NEGLIGIBLE
@@ -98,7 +104,8 @@ def _matrix(axis: AxisSampling) -> FloatArray:
 
 def _weights(axis: AxisSampling, samples: NDArray[np.intp]) -> FloatArray:
     """What the given samples see of the fine grid; each row sums to one."""
-    centres = axis.first_centre + samples * axis.factor
+    even = axis.centres is None
+    centres = axis.first_centre + samples * axis.factor if even else np.array(axis.centres)[samples]
     weights = KINDS[axis.profile.kind].weights(centres, axis.n_fine, axis.width, axis.profile)
     totals = weights.sum(axis=1, keepdims=True)
     # A sample whose whole profile lies beyond the fine grid sees the nearest voxel.

@@ -41,11 +41,13 @@ class Padding:
         mask: True there, on the grid of the volume.
         value: the intensity that most of it holds.
         known: how it is known.
+        slices: for each plane of that grid the slice of the mask, where the input has not one for each.
     """
 
     mask: Mask = field(repr=False)
     value: float
     known: Notice
+    slices: NDArray[np.intp] | None = field(default=None, repr=False)
 
     def notice(self) -> Notice:
         """For the decisions."""
@@ -81,7 +83,7 @@ class Padding:
             values: what padding holds, on `source`, in the type of `result`; 0 when None.
             beyond: what voxels beyond the input get.
         """
-        nearest = _Nearest(source, target)
+        nearest = _Nearest(source, target, self.slices)
         for z in range(target.size_xyz[2]):
             index, inside = nearest.of_slice(z)
             here = np.broadcast_to(self.mask[index] & inside, result.shape[1:])
@@ -91,7 +93,7 @@ class Padding:
 
     def on(self, source: Geometry, target: Geometry) -> Callable[[int], Mask]:
         """The mask on another grid: the number of a slice -> its ``(y, x)``."""
-        nearest = _Nearest(source, target)
+        nearest = _Nearest(source, target, self.slices)
 
         def of_slice(z: int) -> Mask:
             index, inside = nearest.of_slice(z)
@@ -103,7 +105,8 @@ class Padding:
 class _Nearest:
     """The voxels of `source` in which the centres of the voxels of `target` lie."""
 
-    def __init__(self, source: Geometry, target: Geometry) -> None:
+    def __init__(self, source: Geometry, target: Geometry, slices: NDArray[np.intp] | None = None) -> None:
+        self._slices = slices
         self._step = np.linalg.inv(source.affine[:3, :3]) @ target.affine[:3, :3]
         self._first = source.to_index(target.origin_mm)
         self._size = source.size_xyz
@@ -121,7 +124,8 @@ class _Nearest:
             # A centre in the middle between two voxels goes to the second one, whatever rounding made of it.
             whole = np.floor(np.atleast_2d(place) + 0.5 + 1e-6).astype(int)
             inside = inside & (whole >= 0) & (whole < self._size[axis])
-            index.append(np.clip(whole, 0, self._size[axis] - 1))
+            whole = np.clip(whole, 0, self._size[axis] - 1)
+            index.append(whole if axis != 2 or self._slices is None else self._slices[whole])
         return tuple(index), inside
 
 
@@ -150,7 +154,7 @@ def find_padding(volume: Volume, modality: str) -> Padding | None:
     if mask is None or known is None or mask.all():
         return None
     values, counts = np.unique(array[mask], return_counts=True)
-    return Padding(mask, float(values[counts.argmax()]), known)
+    return Padding(mask, float(values[counts.argmax()]), known, volume.nearest_slices)
 
 
 def without_padding(volume: Volume, modality: str) -> tuple[Volume, Padding | None]:

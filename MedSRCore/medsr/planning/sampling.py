@@ -38,8 +38,11 @@ def decide_acquisition(
     learned, downscaled = undone if undone[0] not in SLICE_PROFILES else ("", ())
     axes: list[AxisSampling] = []
     for axis, found in enumerate(evidence):
-        fine, coarse, factor = target.work.size_xyz[axis], volume.geometry.size_xyz[axis], target.factors_xyz[axis]
+        fine, coarse, factor = target.work.size_xyz[axis], volume.array.shape[2 - axis], target.factors_xyz[axis]
         offset = float(round(offsets[axis], 9))
+        centres = None
+        if axis == 2 and volume.places:
+            centres = tuple(float(round(offset + place * factor, 9)) for place in volume.places)
         profile = found.profile
         if axis in downscaled:
             profile = Profile(learned)
@@ -51,7 +54,7 @@ def decide_acquisition(
             spacing = volume.geometry.spacing_xyz_mm[axis]
             decisions.append(evidence_notice(found, spacing))
             warnings += _doubts(found, spacing)
-        axes.append(AxisSampling(fine, coarse, factor, profile, offset))
+        axes.append(AxisSampling(fine, coarse, factor, profile, offset, centres))
     return Acquisition((axes[2], axes[1], axes[0])), decisions, warnings
 
 

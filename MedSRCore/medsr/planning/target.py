@@ -28,8 +28,8 @@ class Target:
 
     Attributes:
         source: grid of the input.
-        work: fine grid parallel to `source`; its spacing is nowhere coarser than the input's.
-        output: grid of the result.
+        work: fine grid parallel to `source`, sheared where that is; its spacing is nowhere coarser than the input's.
+        output: grid of the result, upright.
         reason: why this target.
     """
 
@@ -116,10 +116,25 @@ def _parallel(source: Geometry, spacing: list[float], reason: Notice, largest: f
     spacing = [s if f == 1 else wish for s, f, wish in zip(source.spacing_xyz_mm, factors, spacing, strict=True)]
     output = source.with_grid(spacing, [_count(n, f) for n, f in zip(source.size_xyz, factors, strict=True)])
     if min(factors) >= 1:
-        return Target(source, output, output, reason)
+        return Target(source, output, upright_over(output), reason)
     finest = [min(a, b) for a, b in zip(source.spacing_xyz_mm, spacing, strict=True)]
     work = source.with_grid(finest, [_count(n, max(f, 1.0)) for n, f in zip(source.size_xyz, factors, strict=True)])
-    return Target(source, work, output, reason)
+    return Target(source, work, upright_over(output), reason)
+
+
+def upright_over(grid: Geometry) -> Geometry:
+    """The upright grid of the same voxels that holds all of a sheared one; `grid` itself where nothing is sheared.
+
+    Its planes are those of the slices, so that reading a volume onto it moves nothing from one plane to another.
+    """
+    if grid.shear is None:
+        return grid
+    last = grid.upright.to_index(grid.to_patient(np.eye(3)[grid.shear.axis] * (grid.size_xyz[grid.shear.axis] - 1)))
+    last[grid.shear.axis] = 0.0
+    # What rounding leaves of a shift of none, or of whole voxels, needs no further voxel.
+    start = np.floor(np.minimum(last, 0.0) + _SAME_SPACING).astype(int)
+    stop = np.array(grid.size_xyz) + np.ceil(np.maximum(last, 0.0) - _SAME_SPACING).astype(int)
+    return grid.upright.cropped(start.tolist(), (stop - start).tolist())
 
 
 def _match_reference(source: Geometry, reference: Geometry, largest: float) -> Target:
@@ -134,9 +149,8 @@ def _match_reference(source: Geometry, reference: Geometry, largest: float) -> T
     if source.is_parallel_to(reference):
         return _lattice_of(source, reference, reason, largest)
     # The finest step that the reference takes along each axis of the input.
-    steps = np.linalg.inv(source.affine[:3, :3]) @ reference.affine[:3, :3]
-    along = np.abs(steps).max(axis=1)
-    spacing = [s * min(1.0, a) for s, a in zip(source.spacing_xyz_mm, along, strict=True)]
+    strides = source.strides_of(reference)
+    spacing = [s * min(1.0, float(a)) for s, a in zip(source.spacing_xyz_mm, strides, strict=True)]
     work = _parallel(source, spacing, reason, largest).work
     return Target(source, work, reference, reason)
 

@@ -25,19 +25,20 @@ from medsr.volume import MODALITIES, Volume
 _NEIGHBOURS_ASKED = 6
 
 
-def read_dicom(source: Path, series: str | None = None) -> Volume:
+def read_dicom(source: Path, series: str | None = None, *, as_acquired: bool = False) -> Volume:
     """A DICOM series as a Volume, its slices ordered by position and rescaled (CT: Hounsfield units).
 
     Args:
         source: a file, or a folder that is searched with its subfolders.
         series: number in the list of series, or UID; needed where the folder holds several.
+        as_acquired: accept slices that were stacked beside their normal (gantry tilt), lie unevenly or are missing.
 
     Raises:
         UnknownNameError: there is no such series.
         InputError: several series and no choice, no image, or one that is no regular volume.
     """
     chosen = choose(scan(source), series, source)
-    stacked = _stacked(chosen)
+    stacked = _stacked(chosen, as_acquired=as_acquired)
     voxels = intensities(stacked.slices, chosen.modality)
     facts, told = _facts(chosen, stacked, voxels.padding)
     warnings = [*stacked.warnings, *voxels.warnings, *told]
@@ -52,6 +53,7 @@ def read_dicom(source: Path, series: str | None = None) -> Volume:
         modality=chosen.modality if chosen.modality in MODALITIES else None,
         facts=facts,
         planar=len(stacked.slices) == 1,
+        places=stacked.places,
         warnings=tuple(warnings),
         source=str(source),
         files=tuple(dict.fromkeys(one.path for one in chosen.slices)),
@@ -61,7 +63,7 @@ def read_dicom(source: Path, series: str | None = None) -> Volume:
 
 def dicom_geometry(source: Path, series: str | None = None) -> Geometry:
     """The grid of a DICOM series; no pixel is decoded."""
-    return _stacked(choose(scan(source), series, source)).geometry
+    return _stacked(choose(scan(source), series, source), as_acquired=False).geometry
 
 
 def list_series(source: Path) -> list[dict[str, Any]]:
@@ -120,7 +122,7 @@ def _summary(number: int, series: Series) -> dict[str, Any]:
     }
 
 
-def _stacked(series: Series) -> Stack:
+def _stacked(series: Series, *, as_acquired: bool) -> Stack:
     if series.damaged:
         # Without them the volume would be shorter than what was scanned, and nothing in it would show that.
         error = damage_error(series.damaged)
@@ -135,7 +137,7 @@ def _stacked(series: Series) -> Stack:
             f"Series {series.description or series.uid!r} consists of {files} multi-frame files. One is "
             "accepted: pass the file itself instead of the folder."
         )
-    stacked = stack(dataclasses.replace(series, slices=slices))
+    stacked = stack(dataclasses.replace(series, slices=slices), as_acquired=as_acquired)
     return dataclasses.replace(stacked, warnings=(*told, *stacked.warnings))
 
 

@@ -1,20 +1,21 @@
 """From slices to one regular grid, or to the reason why there is none.
 
 Slices are ordered by their position along the common normal; names and instance numbers mean nothing. What a
-regular grid cannot represent (tilted or uneven stacks, several images in one place) is refused, never bent.
+regular grid cannot represent (tilted or uneven stacks, several images in one place) is refused, never bent; who can do
+with tilted and uneven slices gets them with their places.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsr.errors import InputError
-from medsr.geometry import Geometry
+from medsr.geometry import Geometry, Shear
 from medsr.io.dicom.headers import Series, names
 from medsr.io.dicom.slices import Slice
 
@@ -22,22 +23,31 @@ _TILT_RADIANS = 1e-3  # what Geometry accepts as a right angle
 _SIDEWAYS_PIXELS = 0.1
 _UNEVEN_REFUSED = 0.05
 _UNEVEN_TOLD = 0.002
+_ON_A_PLANE = 0.02
 _SAME_PLACE = 0.01  # of the largest distance between neighbours
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices in the order of their position, and their grid."""
+    """Slices in the order of their position, and their grid.
+
+    `places` says where uneven slices lie along z in voxels of the grid, which then is even and complete; else empty.
+    """
 
     slices: list[Slice]
     geometry: Geometry
     thickness_mm: float | None
     warnings: tuple[str, ...]
+    places: tuple[float, ...] = ()
 
 
-def stack(series: Series) -> Stack:
+def stack(series: Series, *, as_acquired: bool = False) -> Stack:
     """Order the slices of a series and give their grid.
+
+    Args:
+        series: the slices.
+        as_acquired: accept a tilted or uneven stack.
 
     Raises:
         InputError: mixed sizes, orientations or spacings; no positions; several images in one place; a tilted or
@@ -54,18 +64,20 @@ def stack(series: Series) -> Stack:
     along, positions = along[order], positions[order]
     slices = [series.slices[i] for i in order]
     _check_places(along, slices)
-    _check_tilt(series, positions, normal, min(spacing_xy))
-    spacing, uneven = _spacing(along)
+    shear = _tilt(series, positions, (row, column, normal), min(spacing_xy), accepted=as_acquired)
+    spacing, places, uneven = _spacing(along, accepted=as_acquired)
     notes += uneven
-    if abs(series.tilt_deg) > 0.05:
+    if shear is None and abs(series.tilt_deg) > 0.05:
         notes.append(
             f"The header states a gantry tilt of {series.tilt_deg:g} degrees, but the slice positions show none; they "
             "were taken at right angles."
         )
     thickness, told = _thickness(slices)
     notes += told
-    geometry = _geometry(slices[0], spacing, (row, column, normal), len(slices))
-    return Stack(slices, geometry, thickness, tuple(notes))
+    # A little beyond a plane is that plane.
+    planes = math.ceil(places[-1] - _UNEVEN_REFUSED) + 1 if places else len(slices)
+    geometry = replace(_geometry(slices[0], spacing, (row, column, normal), planes), shear=shear)
+    return Stack(slices, geometry, thickness, tuple(notes), places)
 
 
 def _single(series: Series, notes: list[str]) -> Stack:
@@ -155,18 +167,30 @@ def _check_places(along: NDArray[np.float64], slices: Sequence[Slice]) -> None:
     )
 
 
-def _check_tilt(series: Series, positions: NDArray[np.float64], normal: NDArray[np.float64], pixel_mm: float) -> None:
-    """Raise InputError when slices are shifted within their plane: a grid has its axes at right angles."""
+def _tilt(
+    series: Series,
+    positions: NDArray[np.float64],
+    axes: Sequence[NDArray[np.float64]],
+    pixel_mm: float,
+    *,
+    accepted: bool,
+) -> Shear | None:
+    """How slices are shifted within their planes, each by as much as the next; None for an upright stack.
+
+    Raises:
+        InputError: a tilted stack that is not `accepted`, or slices that are shifted one by one.
+    """
+    row, column, normal = axes
     offsets = positions - positions[0]
     heights = offsets @ normal
     sideways = offsets - np.outer(heights, normal)
     angle = math.atan2(float(np.linalg.norm(sideways[-1])), float(heights[-1]))
     stated = f" The header states a gantry tilt of {series.tilt_deg:g} degrees." if abs(series.tilt_deg) > 0.05 else ""
-    if angle > _TILT_RADIANS:
+    if angle > _TILT_RADIANS and not accepted:
         raise InputError(
             f"The slices are stacked at {math.degrees(angle):.1f} degrees to their normal (gantry tilt), so the grid "
-            f"is sheared.{stated} Upright stacks are accepted; correct the tilt first, for example with the DICOM "
-            "import of 3D Slicer (acquisition geometry regularization), and pass the result."
+            f"is sheared.{stated} `medsr upscale` reads it onto an upright grid; here upright stacks are accepted. "
+            "Pass its result, or import the series in 3D Slicer with acquisition geometry regularization."
         )
     # The tilt within tolerance is taken off, so that only a slice out of line is left.
     jitter = sideways - np.outer(heights / heights[-1], sideways[-1])
@@ -177,13 +201,17 @@ def _check_tilt(series: Series, positions: NDArray[np.float64], normal: NDArray[
             f"Slice {worst + 1} of {len(positions)} is shifted by {shift:.3g} mm within its plane against the others. "
             "Slices in line are accepted; correct the positions or leave the slice out."
         )
+    if angle <= _TILT_RADIANS:
+        return None
+    per_mm = sideways[-1] / heights[-1]
+    return Shear(2, (float(per_mm @ row), float(per_mm @ column), 0.0))
 
 
-def _spacing(along: NDArray[np.float64]) -> tuple[float, list[str]]:
-    """The distance of the slices, and what to say about small unevenness.
+def _spacing(along: NDArray[np.float64], *, accepted: bool) -> tuple[float, tuple[float, ...], list[str]]:
+    """The usual distance of the slices, the places of uneven ones in such steps, and what to say about unevenness.
 
     Raises:
-        InputError: distances that differ by more than 5 %.
+        InputError: distances that differ by more than 5 % and are not `accepted`, or more gaps than slices.
     """
     gaps = np.diff(along)
     usual = float(np.median(gaps))
@@ -197,18 +225,25 @@ def _spacing(along: NDArray[np.float64]) -> tuple[float, list[str]]:
             for i in bad[:_SHOWN]
         )
         more = f"; and {bad.size - _SHOWN} more" if bad.size > _SHOWN else ""
+        uneven = f"The slices are unevenly spaced: {usual:.4g} mm usually, but {listed}{more}."
         ratios = gaps[bad] / usual
         lost = int(np.round(ratios - 1).sum()) if (np.abs(ratios - np.round(ratios)) < 0.05).all() else 0
         guess = f" {lost} slice(s) seem to be missing." if lost > 0 else ""
+        steps = (along - along[0]) / usual
+        if accepted and steps[-1] + 1 <= 2 * len(along):
+            on_plane = np.abs(steps - np.rint(steps)) < _ON_A_PLANE
+            places = tuple(float(v) for v in np.where(on_plane, np.rint(steps), np.round(steps, 6)))
+            told = f"{uneven}{guess} Each is taken where it lies; what was not measured is made of its neighbours."
+            return usual, places, [told]
         raise InputError(
-            f"The slices are unevenly spaced: {usual:.4g} mm usually, but {listed}{more}.{guess} Evenly spaced slices "
-            "(within 5 %) are accepted; add the missing ones, or pass a folder with an even part of the series."
+            f"{uneven}{guess} Evenly spaced slices (within 5 %) are accepted here, and by `medsr upscale` also uneven "
+            "ones, unless more are missing than there are. Add them, or pass a folder with an even part of the series."
         )
     spacing = float((along[-1] - along[0]) / (len(along) - 1))
     if off.max() > _UNEVEN_TOLD:
         varies = f"from {gaps.min():.4g} to {gaps.max():.4g} mm"
-        return spacing, [f"The distance between slices varies {varies}; {spacing:.4g} mm was used."]
-    return spacing, []
+        return spacing, (), [f"The distance between slices varies {varies}; {spacing:.4g} mm was used."]
+    return spacing, (), []
 
 
 def _thickness(slices: Sequence[Slice]) -> tuple[float | None, list[str]]:

@@ -1,0 +1,1 @@
+"""Several thick stacks of one sitting into one isotropic volume."""
