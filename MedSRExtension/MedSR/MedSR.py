@@ -21,8 +21,10 @@ from slicer.util import VTKObservationMixin
 
 from MedSRLib import Startup
 from MedSRLib.Arguments import atTheConsole
-from MedSRLib.Parameter import MedSRParameterNode
+from MedSRLib.Connectors import showTips
+from MedSRLib.Parameter import MedSRParameterNode, choices, forgetUnknown
 from MedSRLib.SceneJob import SceneJob
+from MedSRLib.SeriesChecker import CheckJob
 from MedSRLib.TrainingJob import TrainingJob
 
 __all__ = ["MedSR", "MedSRLogic", "MedSRParameterNode", "MedSRTest", "MedSRWidget"]
@@ -44,7 +46,8 @@ class MedSR(ScriptedLoadableModule):
             'See the <a href="https://github.com/medsr/SlicerMedSR">documentation</a>. '
             "Not a medical device, not for clinical decisions."
         )
-        self.parent.acknowledgementText = _("MedSR is free software under the Apache licence, version 2.0.")
+        licence = _("MedSR is free software under the Apache licence, version 2.0.")
+        self.parent.acknowledgementText = f"{licence} {Startup.LICENCES}"
         slicer.app.connect("startupCompleted()", onStartupCompleted)
 
 
@@ -154,7 +157,7 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         them stays: it keeps the wrapper until Python collects garbage, which crashes in the middle of a change of the
         node. So what is observed is noted here.
         """
-        add = parameterNode.AddObserver
+        widgets, add = self._boundWidgets(), parameterNode.AddObserver
 
         def noted(*arguments: Any) -> int:
             tag: int = add(*arguments)
@@ -163,9 +166,11 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         parameterNode.AddObserver = noted
         try:
-            self._guiTag = parameterNode.connectParametersToGui(self._boundWidgets())
+            self._guiTag = parameterNode.connectParametersToGui({**widgets, **self.panel.connectors})
         finally:
             del parameterNode.AddObserver
+        for name, kind in choices().items():
+            showTips(widgets[name], [choice.tip for choice in kind])
 
     def _untie(self) -> None:
         """Let go of the widgets."""
@@ -203,6 +208,8 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         from MedSRLib.InstallLogic import InstallLogic
         from MedSRLib.Provenance import SidecarKeeper
         from MedSRLib.QtPump import QtPump
+        from MedSRLib.SeriesChecker import SeriesChecker
+        from MedSRLib.SeriesSaver import SeriesSaver
         from MedSRLib.SuperResolver import SuperResolver
         from MedSRLib.Timing import Timing
         from MedSRLib.TrainingSetMaker import TrainingSetMaker
@@ -219,13 +226,17 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         self.trainingSets = TrainingSetMaker(
             QtPump(), self._startWorker, slicer.app.processEvents, prepare=self._installForRecipes
         )
+        self.seriesSaver = SeriesSaver(QtPump(), self._startWorker, slicer.app.processEvents)
+        self.seriesChecker = SeriesChecker(QtPump(), self._startWorker, slicer.app.processEvents)
         self._keeper = SidecarKeeper()
         self._keeperPump = QtPump()
         self._keeperPump.start(self.writeSidecars, 3000)
 
     def getParameterNode(self) -> MedSRParameterNode:
         """The parameters of this scene."""
-        return MedSRParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
+        node = ScriptedLoadableModuleLogic.getParameterNode(self)
+        forgetUnknown(node)
+        return MedSRParameterNode(node)
 
     @atTheConsole
     def superResolve(
@@ -243,6 +254,40 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
     def start(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, **arguments: Any) -> SceneJob:
         """Start super-resolving a volume and return the job at once; see `SuperResolver.start` for the arguments."""
         return self.resolver.start(volumeNode, **arguments)
+
+    @atTheConsole
+    def saveAsDicom(self, resultNode: slicer.vtkMRMLScalarVolumeNode, folder: str) -> str:
+        """Save a result as a series derived from the one that its input was loaded from, and wait.
+
+        Args:
+            resultNode: a result of this module.
+            folder: where to; a folder that holds something gets a new one in it.
+
+        Returns:
+            The folder of the series.
+
+        Raises:
+            MedSRLib.Errors.ModuleError: it was not saved, and nothing was written; the text says why.
+        """
+        return str(self.seriesSaver.save(resultNode, folder))
+
+    @atTheConsole
+    def checkAgainst(
+        self, resultNode: slicer.vtkMRMLScalarVolumeNode, againstNode: slicer.vtkMRMLScalarVolumeNode
+    ) -> CheckJob:
+        """Check a result against another series of the patient, and wait.
+
+        Args:
+            resultNode: a result of this module.
+            againstNode: the other series.
+
+        Returns:
+            The job, done: ``report``, and ``output``, a map of what is confirmed.
+
+        Raises:
+            MedSRLib.Errors.ModuleError: nothing can be said; the text says why.
+        """
+        return self.seriesChecker.check(resultNode, againstNode)
 
     @atTheConsole
     def makeTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
@@ -280,6 +325,8 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         self.queue.clear()
         self.resolver.shutdown()
         self.trainingSets.shutdown()
+        self.seriesSaver.shutdown()
+        self.seriesChecker.shutdown()
 
     def adoptFiles(self) -> None:
         """Take the files of the results in the scene as loaded, not as saved: no report is written beside them."""

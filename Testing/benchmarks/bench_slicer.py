@@ -1,4 +1,5 @@
-"""What the Slicer module costs over the bare command line, and how long a click waits for its first progress.
+"""What the Slicer module costs over the bare command line, how long a click waits for its first progress, and how much
+memory Slicer's process takes beyond what it was (on Linux; in volumes, that is relative to the input).
 
 Run ``python Testing/benchmarks/bench_slicer.py``; it prints one JSON object. It needs slicer-core, no Qt: the timer of
 the panel is played by a loop that turns as often.
@@ -47,6 +48,22 @@ def make_volume(size_xyz):
     return node
 
 
+def memory_of(action):
+    """What `action` returns, and the peak of this process beyond what it was before, in bytes; NaN but on Linux."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return action(), float("nan")
+    before = _kilobytes("VmRSS")
+    found = action()
+    return found, 1024 * (_kilobytes("VmHWM") - before)
+
+
+def _kilobytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
 def run_module(resolver, pump, node, **options):
     """Seconds until the first progress, until the volume is in the scene, and of the work itself."""
     first = []
@@ -89,6 +106,7 @@ def main():
     parser.add_argument("--model", default="tikhonov")
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
+    from MedSRLib.Preview import Previewer
     from MedSRLib.SuperResolver import SuperResolver
 
     slicer.mrmlScene = slicer.vtkMRMLScene()
@@ -97,7 +115,11 @@ def main():
     pump = LoopPump()
     resolver = SuperResolver(pump)
     options = {"scale": (1, 1, 2), "model": arguments.model, "modality": "MR"}
-    cold = run_module(resolver, pump, node, **options)
+    volume = slicer.util.arrayFromVolume(node).nbytes
+    previewer = Previewer(resolver.planner)
+    previewer.preview(make_volume((32, 32, 16)), options)  # what is loaded once does not count
+    _preview, preview_bytes = memory_of(lambda: previewer.preview(node, options))
+    cold, run_bytes = memory_of(lambda: run_module(resolver, pump, node, **options))
     warm = [run_module(resolver, pump, node, **options) for _ in range(arguments.runs)]
     resolver.shutdown()
     with tempfile.TemporaryDirectory() as name:
@@ -122,6 +144,8 @@ def main():
                 "warm_over_cli_s": round(middle("total") - statistics.median(cli), 3),
                 "cold_over_cli_s": round(cold["total"] - statistics.median(cli), 3),
                 "warm_over_work_s": round(middle("total") - middle("work"), 3),
+                "preview_peak_volumes": round(preview_bytes / volume, 2),
+                "run_peak_volumes_with_the_result_of_2": round(run_bytes / volume, 2),
             },
             indent=2,
         )

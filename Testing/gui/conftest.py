@@ -83,6 +83,14 @@ def parameters(module):
 
 
 @pytest.fixture
+def choices(module):
+    """What the combo boxes offer."""
+    from MedSRLib import Choices
+
+    return Choices
+
+
+@pytest.fixture
 def settle(module):
     """Let timers and events run until a condition holds; without one, until the preview is up to date."""
 
@@ -179,6 +187,53 @@ def make_segmentation(module):
             image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(mask, np.uint8).ravel(), deep=1))
             image.SetImageToWorldMatrix(matrix)
             node.AddSegmentFromBinaryLabelmapRepresentation(image, segment)
+        return node
+
+    return make
+
+
+@pytest.fixture
+def make_series_volume(make_volume, monkeypatch, tmp_path):
+    """Make a volume that was loaded from a DICOM series: its files, as Slicer's database knows them."""
+    import types
+
+    import pydicom
+    import slicer
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    files = {}
+    database = types.SimpleNamespace(fileForInstance=lambda uid: files.get(uid, ""), instanceValue=lambda uid, tag: "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+
+    def make(name="Series", modality="MR"):
+        node = make_volume(name)
+        folder = tmp_path / f"dicom {name}"
+        folder.mkdir()
+        columns, rows, count = node.GetImageData().GetDimensions()
+        series, study = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+        uids = []
+        for number in range(count):
+            dataset = Dataset()
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = MRImageStorage
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+            dataset.SeriesInstanceUID, dataset.StudyInstanceUID, dataset.Modality = series, study, modality
+            dataset.PatientName, dataset.PatientID, dataset.Manufacturer = "Some^One", "4711", "ACME"
+            dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = rows, columns, 1
+            dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME2", 1
+            dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+            dataset.PixelSpacing, dataset.SliceThickness = [0.9, 0.9], 3
+            # The volume leads along R, A and S from the origin; DICOM counts towards L and P.
+            dataset.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+            dataset.ImagePositionPatient = [0, 0, 3 * number]
+            dataset.PixelData = bytes(2 * rows * columns)
+            path = folder / f"{number:03d}.dcm"
+            dataset.save_as(path, enforce_file_format=True)
+            uids.append(str(dataset.SOPInstanceUID))
+            files[uids[-1]] = str(path)
+        node.SetAttribute("DICOM.instanceUIDs", " ".join(uids))
         return node
 
     return make

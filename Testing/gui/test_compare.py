@@ -91,8 +91,8 @@ def test_side_by_side_again_keeps_what_was_scrolled_to(module, ui, far_pair, set
 
 
 def test_the_difference_has_a_legend(module, ui, far_pair, settle):
-    ui.differenceButton.click()
-    ui.differenceButton.click()
+    for text in ("Difference", "No map", "Difference"):
+        ui.mapCombo.setCurrentIndex(ui.mapCombo.findText(text))
     difference = far_pair[1].GetNodeReference("MedSR.difference")
     (legend,) = slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode")
     assert legend.GetTitleText() == "Difference"
@@ -100,13 +100,13 @@ def test_the_difference_has_a_legend(module, ui, far_pair, settle):
     assert slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(difference) is legend
 
 
-def test_a_colour_result_is_compared_as_well(module, ui, parameters, settle):
+def test_a_colour_result_is_compared_as_well(module, ui, parameters, choices, settle):
     rng = np.random.default_rng(2)
     colour = rng.integers(0, 255, (6, 12, 14, 3)).astype(np.uint8)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Photo")
     slicer.util.updateVolumeFromArray(node, colour)
     node.CreateDefaultDisplayNodes()
-    parameters.inputVolume, parameters.model, parameters.target = node, "linear", "x2"
+    parameters.inputVolume, parameters.model, parameters.target = node, "linear", choices.Target.TWICE
     settle()
     assert ui.inputSelector.currentNode() is node
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Labels")
@@ -116,6 +116,6 @@ def test_a_colour_result_is_compared_as_well(module, ui, parameters, settle):
     settle(lambda: not module.widget.panel.isRunning)
     result = module.widget.panel.job.output
     assert result.IsA("vtkMRMLVectorVolumeNode")
-    ui.differenceButton.click()
+    ui.mapCombo.setCurrentIndex(ui.mapCombo.findText("Difference"))
     difference = slicer.util.arrayFromVolume(result.GetNodeReference("MedSR.difference"))
     assert difference.shape == (12, 24, 28)  # the mean of the colours, one number a voxel

@@ -31,18 +31,25 @@ def test_links_and_pictures_are_there(page):
     targets = [t for t in re.findall(r"\]\(([^)]+)\)", text) if not t.startswith("http")]
     assert targets
     for target in targets:
-        assert (DOCS / page).parent.joinpath(target).resolve().is_file(), target
+        name, _, heading = target.partition("#")
+        linked = (DOCS / page).parent.joinpath(name).resolve()
+        assert linked.is_file(), target
+        titles = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE) if heading else []
+        anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+        assert not heading or heading in anchors, target
 
 
 def test_the_tutorial_names_the_controls_as_the_panel_does(module, ui):
     text = (DOCS / "tutorials" / "slicer.md").read_text(encoding="utf-8")
     for button in (
-        ui.applyButton, ui.sideBySideButton, ui.differenceButton, ui.reportButton, ui.trainingAddButton,
-        ui.trainingCheckButton, ui.trainingApplyButton, ui.trainingReportButton,
+        ui.applyButton, ui.sideBySideButton, ui.reportButton, ui.trainingAddButton,
+        ui.trainingCheckButton, ui.trainingApplyButton, ui.trainingReportButton, ui.saveDicomButton, ui.checkButton,
     ):  # fmt: skip
         assert f"**{button.text}**" in text
     assert f"*{ui.trainingFirstWinsCheckBox.text}*" in text
     for row in range(ui.trainingSourceCombo.count):
         assert f"*{ui.trainingSourceCombo.itemText(row)}*" in text
+    for box in module.widget.panel.mapBoxes.boxes.values():
+        assert f"*{box.text}*" in text
     for row in range(ui.targetCombo.count):
         assert f"| {ui.targetCombo.itemText(row)} |" in text

@@ -22,13 +22,12 @@ NUMBERS = {
 }
 WHOLE_NUMBERS = {"trainingCopies": "trainingCopiesSpinBox", "trainingSeed": "trainingSeedSpinBox"}
 CHECKS = {
+    "allFrames": "allFramesCheckBox",
     "trainingFirstWins": "trainingFirstWinsCheckBox",
-    "differenceMap": "differenceCheckBox",
-    "residualMap": "residualCheckBox",
     "consistency": "consistencyCheckBox",
     "keepWarm": "keepWarmCheckBox",
 }
-TEXTS = {
+PATHS = {
     "interpreterPath": "interpreterLineEdit",
     "wheelFolder": "wheelLineEdit",
     "trainingFolder": "trainingFolderLineEdit",
@@ -85,13 +84,24 @@ def test_check_boxes_go_both_ways(ui, parameters, name, widget):
     assert box.checked == before
 
 
-@pytest.mark.parametrize(("name", "widget"), TEXTS.items())
-def test_texts_go_both_ways(ui, parameters, name, widget):
+@pytest.mark.parametrize(("name", "widget"), PATHS.items())
+def test_paths_go_both_ways(ui, parameters, name, widget):
     line = getattr(ui, widget)
-    line.setText("/some/where")
+    assert line.currentPath == ""  # no path, not the folder that Slicer was started in
+    line.currentPath = "/some/where"
     assert parameters.getValue(name) == "/some/where"
     parameters.setValue(name, "/else/where")
-    assert line.text == "/else/where"
+    assert line.currentPath == "/else/where"
+    line.currentPath = ""
+    assert parameters.getValue(name) == ""
+
+
+def test_an_interpreter_is_a_file_and_the_others_are_folders(ui):
+    import ctk
+
+    for widget in PATHS.values():
+        kinds = ctk.ctkPathLineEdit
+        assert getattr(ui, widget).filters == (kinds.Files if widget == "interpreterLineEdit" else kinds.Dirs)
 
 
 @pytest.mark.parametrize(("name", "widget"), NODES.items())
@@ -115,27 +125,34 @@ def test_segmentation_selector_goes_both_ways(ui, parameters):
 @pytest.mark.parametrize(("name", "widget"), COMBOS.items())
 def test_combo_boxes_go_both_ways(module, ui, parameters, name, widget):
     combo = getattr(ui, widget)
-    panel = module.widget.panel
-    binding = next(b for b in (*panel._combos, *panel.training.combos) if b.name == name)
-    assert combo.count == len(binding.values) > 1
-    for index, value in enumerate(binding.values):
+    from MedSRLib import Parameter
+
+    kind = Parameter.choices().get(name)
+    values = list(kind) if kind else module.widget.panel.connectors[name].values
+    assert combo.count == len(values) > 1
+    assert all(combo.itemData(row, 3) for row in range(combo.count))  # a tooltip for each
+    for index, value in enumerate(values):
         combo.setCurrentIndex(index)
         assert parameters.getValue(name) == value
-    for index, value in enumerate(binding.values):
+    for index, value in enumerate(values):
         parameters.setValue(name, value)
         assert combo.currentIndex == index
-    parameters.setValue(name, "of another version")
+    # A choice of another version, as a scene may hold it.
+    parameters.parameterNode.SetParameter(name, "of another version")
+    module.leave()
+    module.enter()
     assert combo.currentIndex == 0
 
 
 def test_every_parameter_has_a_control_and_every_control_is_tested(module, parameters):
-    tested = {*NUMBERS, *WHOLE_NUMBERS, *CHECKS, *TEXTS, *NODES, *COMBOS, "trainingSegmentation"}
+    tested = {*NUMBERS, *WHOLE_NUMBERS, *CHECKS, *PATHS, *NODES, *COMBOS, "trainingSegmentation"}
     known = getattr(type(parameters), "allParameters", None) or type(parameters).parameterTypes
+    tested.add("maps")  # in test_maps.py
     assert tested == set(known)
     bound = {
         p.find("string").text for p in ET.parse(UI).getroot().iter("property") if p.get("name") == "SlicerParameterName"
     }
-    assert bound == tested - set(COMBOS)
+    assert bound == tested
 
 
 def test_every_control_has_a_tooltip_and_a_place_in_the_tab_order(ui):
@@ -149,7 +166,7 @@ def test_every_control_has_a_tooltip_and_a_place_in_the_tab_order(ui):
         "QDoubleSpinBox",
         "QCheckBox",
         "QPushButton",
-        "QLineEdit",
+        "ctkPathLineEdit",
         "qMRMLNodeComboBox",
         "ctkSliderWidget",
     )
@@ -184,8 +201,8 @@ def test_unknown_widget_classes_and_properties_raise(module, tmp_path):
             qt.QUiLoader().load(qt.QFile(str(path)))
 
 
-def test_choices_are_saved_with_the_scene_and_restored(module, parameters, a_volume, tmp_path):
-    parameters.target, parameters.model, parameters.differenceMap = "spacing", "lanczos", True
+def test_choices_are_saved_with_the_scene_and_restored(module, parameters, choices, a_volume, tmp_path):
+    parameters.target, parameters.model, parameters.maps = choices.Target.SPACING, "lanczos", "difference"
     parameters.spacingX = 0.65
     parameters.inputVolume = a_volume
     a_volume.AddDefaultStorageNode(str(tmp_path / "head.nrrd"))
@@ -193,13 +210,13 @@ def test_choices_are_saved_with_the_scene_and_restored(module, parameters, a_vol
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     assert slicer.mrmlScene.Commit()
     slicer.mrmlScene.Clear(0)
-    assert module.widget._parameterNode.target == "isotropic"
+    assert module.widget._parameterNode.target is choices.Target.ISOTROPIC
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     slicer.mrmlScene.Import()
     module.widget.exit()
     module.widget.enter()
     again = module.widget._parameterNode
-    assert (again.target, again.model, again.differenceMap) == ("spacing", "lanczos", True)
+    assert (again.target, again.model, again.maps) == (choices.Target.SPACING, "lanczos", "difference")
     assert again.spacingX == pytest.approx(0.65)
     assert again.inputVolume.GetName() == a_volume.GetName()
     ui = module.widget.ui
@@ -222,14 +239,14 @@ def test_thin_slices_are_not_called_thick(ui, parameters, make_volume, settle):
     assert "Axial slices" in ui.resolutionLabel.toolTip
 
 
-def test_warnings_about_the_input(ui, parameters, make_volume, settle):
+def test_warnings_about_the_input(ui, parameters, choices, make_volume, settle):
     import numpy as np
 
     parameters.inputVolume = make_volume("Photo", (20, 20, 20), (1, 1, 1), np.uint8)
     settle()
     assert "8 bits" in ui.inputWarningLabel.toolTip
     assert "isotropic" in ui.inputWarningLabel.toolTip
-    assert parameters.target == "x2"
+    assert parameters.target == choices.Target.TWICE
 
 
 def test_ct_is_recognised(ui, parameters, make_volume, settle):
@@ -246,24 +263,24 @@ def test_ct_is_recognised(ui, parameters, make_volume, settle):
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("isotropic", "24 x 20 x 33"),
-        ("x2", "48 x 40 x 20"),
-        ("x2-in-plane", "48 x 40 x 10"),
-        ("spacing", "43 x 36 x 60"),
+        ("ISOTROPIC", "24 x 20 x 33"),
+        ("TWICE", "48 x 40 x 20"),
+        ("TWICE_IN_PLANE", "48 x 40 x 10"),
+        ("SPACING", "43 x 36 x 60"),
     ],
 )
-def test_presets_show_what_they_make(ui, parameters, a_volume, settle, target, text):
-    parameters.target = target
+def test_presets_show_what_they_make(ui, parameters, choices, a_volume, settle, target, text):
+    parameters.target = choices.Target[target]
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.5
     settle()
     assert text in ui.previewLabel.toolTip
     assert "memory" in ui.detailsText.plainText
     assert ui.applyButton.enabled
-    assert ui.spacingWidget.isVisibleTo(ui.targetWidget) == (target == "spacing")
+    assert ui.spacingWidget.isVisibleTo(ui.targetWidget) == (target == "SPACING")
 
 
-def test_reference_preset_needs_a_volume(ui, parameters, a_volume, make_volume, settle):
-    parameters.target = "reference"
+def test_reference_preset_needs_a_volume(ui, parameters, choices, a_volume, make_volume, settle):
+    parameters.target = choices.Target.REFERENCE
     settle()
     assert ui.referenceSelector.isVisibleTo(ui.targetWidget)
     assert not ui.applyButton.enabled
@@ -275,8 +292,8 @@ def test_reference_preset_needs_a_volume(ui, parameters, a_volume, make_volume, 
     assert ui.applyButton.enabled
 
 
-def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, a_volume, settle):
-    parameters.target = "spacing"
+def test_what_cannot_be_done_is_said_before_the_click(ui, parameters, choices, a_volume, settle):
+    parameters.target = choices.Target.SPACING
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 10
     settle()
     assert not ui.applyButton.enabled
@@ -323,15 +340,17 @@ def test_what_nobody_stated_is_marked_as_assumed(ui, a_volume, settle):
     assert "read from the voxels" in plane
 
 
-def test_a_slice_profile_is_said_of_every_axis_where_none_is_across_the_slices(ui, parameters, make_volume, settle):
+def test_a_slice_profile_is_said_of_every_axis_where_none_is_across_the_slices(
+    ui, parameters, choices, make_volume, settle
+):
     parameters.inputVolume = make_volume("Cube", (10, 10, 10), (1, 1, 1))
-    parameters.profile, parameters.target = "box", "x2"
+    parameters.profile, parameters.target = "box", choices.Target.TWICE
     settle()
     assert ui.acquisitionLabel.text == "every axis: box profile, 1 mm (as chosen)"
 
 
-def test_slices_lie_across_k_whatever_the_spacing_says(ui, parameters, make_dicom_volume, make_volume, settle):
-    parameters.target = "x2-in-plane"
+def test_slices_lie_across_k_whatever_the_spacing_says(ui, parameters, choices, make_dicom_volume, make_volume, settle):
+    parameters.target = choices.Target.TWICE_IN_PLANE
     for volume, size in (
         (make_volume("File", (10, 20, 24), (3, 1, 1)), "24 x 40 x 20"),
         (make_dicom_volume("Series", (10, 20, 24), (3, 1, 1), Modality="MR", SliceThickness="1"), "48 x 40 x 10"),
@@ -341,19 +360,19 @@ def test_slices_lie_across_k_whatever_the_spacing_says(ui, parameters, make_dico
         assert size in ui.previewLabel.toolTip
 
 
-def test_the_line_goes_where_there_is_no_plan(ui, parameters, a_volume, settle):
+def test_the_line_goes_where_there_is_no_plan(ui, parameters, choices, a_volume, settle):
     settle()
     assert ui.acquisitionLabel.isVisibleTo(ui.advancedSection)
-    parameters.target = "reference"
+    parameters.target = choices.Target.REFERENCE
     settle()
     assert not ui.acquisitionLabel.text
     assert not ui.acquisitionLabel.isVisibleTo(ui.advancedSection)
 
 
-def test_what_the_scanner_interpolated_is_told_once(ui, parameters, make_dicom_volume, settle):
+def test_what_the_scanner_interpolated_is_told_once(ui, parameters, choices, make_dicom_volume, settle):
     """12 x 10 steps for 24 x 20 pixels: filled up with zeros."""
     parameters.inputVolume = make_dicom_volume("Filled", **MR_2D, AcquisitionMatrix="0\\10\\12\\0")
-    parameters.target = "x2"
+    parameters.target = choices.Target.TWICE
     settle()
     assert "already interpolated this series: pixels of 0.9 mm, acquired at 1.8 mm" in ui.inputWarningLabel.toolTip
     assert "in plane: Fourier-encoded, 1.8 mm (from the header)" in ui.acquisitionLabel.text
@@ -399,7 +418,7 @@ def test_profiles_are_those_of_the_library(ui):
     from medsr.physics.profiles import KINDS, MEASURED
 
     shown = [ui.profileCombo.itemText(row) for row in range(ui.profileCombo.count)]
-    assert shown == ["Automatic profile", *(KINDS[name].title for name in MEASURED)]
+    assert shown == ["Automatic", *(KINDS[name].title for name in MEASURED)]
 
 
 def test_models_are_described_with_limits_and_licence(ui, parameters, a_volume, settle):
@@ -412,8 +431,8 @@ def test_models_are_described_with_limits_and_licence(ui, parameters, a_volume, 
     assert ui.modelInfoLabel.text.startswith("Now: ")
 
 
-def test_why_no_network_does_it_is_said_with_the_model(ui, parameters, a_volume, settle):
-    parameters.target = "spacing"
+def test_why_no_network_does_it_is_said_with_the_model(ui, parameters, choices, a_volume, settle):
+    parameters.target = choices.Target.SPACING
     parameters.spacingX = parameters.spacingY = 0.9 / 7
     parameters.spacingZ = 3 / 7
     settle()

@@ -33,10 +33,10 @@ def come_again(module, settle):
     settle()
 
 
-def test_nothing_is_squeezed_after_the_module_was_left(module, ui, parameters, make_volume, settle):
+def test_nothing_is_squeezed_after_the_module_was_left(module, ui, parameters, choices, make_volume, settle):
     come_again(module, settle)
     parameters.inputVolume = make_volume("Photo", (20, 20, 20), (1, 1, 1), "uint8")
-    parameters.target, parameters.model = "spacing", "auto"
+    parameters.target, parameters.model = choices.Target.SPACING, "auto"
     parameters.spacingX = parameters.spacingY = parameters.spacingZ = 0.3
     for section in ("advanced", "training", "log", "result"):
         getattr(ui, f"{section}Section").collapsed = False
@@ -45,11 +45,11 @@ def test_nothing_is_squeezed_after_the_module_was_left(module, ui, parameters, m
     assert squeezed(module) == []
 
 
-def test_button_progress_and_result_are_seen_on_a_small_screen(module, ui, parameters, make_volume, settle):
+def test_button_progress_and_result_are_seen_on_a_small_screen(module, ui, parameters, choices, make_volume, settle):
     """1366 x 768 with Data Probe open leaves about 420 pixels; the module was entered for the second time."""
     come_again(module, settle)
     volume = make_volume("Photo", (20, 20, 20), (1, 1, 1), "uint8")
-    parameters.inputVolume, parameters.target, parameters.model = volume, "x2", "linear"
+    parameters.inputVolume, parameters.target, parameters.model = volume, choices.Target.TWICE, "linear"
     settle()
     ui.applyButton.click()
     settle(lambda: module.widget.panel.job.fraction > 0 or module.widget.panel.job.isFinished)

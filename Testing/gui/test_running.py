@@ -30,8 +30,10 @@ def volume_names():
 
 def start_slow(module, settle):
     """Click on a job that takes minutes; return when it has told its first stage."""
+    from MedSRLib import Choices
+
     parameters = module.widget._parameterNode
-    parameters.model, parameters.target = "lanczos", "spacing"
+    parameters.model, parameters.target = "lanczos", Choices.Target.SPACING
     parameters.spacingX = parameters.spacingY = 0.3
     parameters.spacingZ = 0.6
     settle()
@@ -40,7 +42,7 @@ def start_slow(module, settle):
 
 
 def test_click_to_result(module, ui, parameters, a_volume, settle):
-    parameters.differenceMap = True
+    parameters.maps = "difference"
     settle()
     ui.applyButton.click()
     assert ui.applyButton.text == "Cancel"
@@ -204,31 +206,144 @@ def test_what_a_machine_took_is_told_the_next_time(module, ui, a_volume, settle)
     assert Timing(module.app.settings()).expected(60.0, "tikhonov", isWarm=True) > 120
 
 
-def test_one_slice_is_made_finer_in_its_plane(module, ui, parameters, make_volume, settle):
+def test_one_slice_is_made_finer_in_its_plane(module, ui, parameters, choices, make_volume, settle):
     parameters.inputVolume = make_volume("Slice", (1, 40, 44), (0.9, 0.9, 5.0))
     settle()
-    assert parameters.target == "x2-in-plane"
+    assert parameters.target == choices.Target.TWICE_IN_PLANE
     assert "88 x 80 x 1 voxels" in ui.previewLabel.toolTip
     assert "slices" not in ui.resolutionLabel.toolTip
     parameters.inputVolume = make_volume("Stack")
     settle()
-    assert parameters.target == "isotropic"
+    assert parameters.target == choices.Target.ISOTROPIC
 
 
-def test_a_frame_of_a_sequence_is_said_to_be_one(module, ui, parameters, make_volume, settle):
-    frame = make_volume("Perfusion")
-    sequence = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceNode())
-    for number in range(3):
-        sequence.SetDataNodeAtValue(frame, str(number))
-    browser = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    browser.AddProxyNode(frame, sequence, False)
-    parameters.inputVolume = frame
+@pytest.fixture
+def make_sequence(make_volume):
+    """Make a sequence of volumes that differ by a constant, with its browser; return the volume that shows a frame."""
+
+    def make(name="Perfusion", count=3, shown=1):
+        sequence = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceNode())
+        sequence.SetIndexName("delay")
+        sequence.SetIndexUnit("ms")
+        frame = make_volume(name)
+        voxels = slicer.util.arrayFromVolume(frame).copy()
+        for number in range(count):
+            slicer.util.updateVolumeFromArray(frame, voxels + 100 * number)
+            sequence.SetDataNodeAtValue(frame, str(12.5 * number))
+        browser = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+        slicer.util.updateVolumeFromArray(frame, voxels + 100 * (shown - 1))
+        browser.AddProxyNode(frame, sequence, False)
+        browser.SetSelectedItemNumber(shown - 1)
+        frame.Modified()  # as Slicer's own logic does when it shows a frame
+        return frame
+
+    return make
+
+
+def test_all_frames_are_offered_where_a_volume_shows_one(ui, parameters, make_sequence, make_volume, settle):
+    parameters.inputVolume = make_sequence(shown=2)
     settle()
-    assert "frame 1 of 3 of a sequence" in ui.inputWarningLabel.toolTip
+    assert not ui.allFramesCheckBox.isHidden()
+    assert ui.allFramesCheckBox.text == "All 3 frames of the sequence, not only frame 2"
+    assert ui.outputSelector.enabled
+    ui.allFramesCheckBox.click()
+    assert not ui.outputSelector.enabled
+    assert not ui.mapsWidget.enabled
     parameters.inputVolume = make_volume("Alone")
     settle()
-    assert "sequence" not in ui.inputWarningLabel.toolTip
+    assert ui.allFramesCheckBox.isHidden()
+    assert ui.outputSelector.enabled
+
+
+def test_all_frames_become_a_new_sequence(module, ui, parameters, make_sequence, settle):
+    import numpy as np
+
+    frame = make_sequence(shown=2)
+    parameters.inputVolume, parameters.allFrames, parameters.maps = frame, True, "difference"
+    settle()
+    seen = []
+    show = module.widget.panel.runView.showRunning
+    module.widget.panel.runView.showRunning = lambda job: (seen.append((job.stage, job.fraction)), show(job))
+    ui.applyButton.click()
+    settle(lambda: not module.widget.panel.isRunning)
+    job = module.widget.panel.job
+    assert job.state == "done", job.error
+    assert {stage.split(":")[0] for stage, _ in seen} >= {f"Frame {n} of 3" for n in (1, 2, 3)}
+    assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
+    sequences = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+    assert len(sequences) == 2
+    made = next(node for node in sequences if node.GetName() == "Perfusion SR")
+    assert (made.GetIndexName(), made.GetIndexUnit()) == ("delay", "ms")
+    assert [made.GetNthIndexValue(n) for n in range(made.GetNumberOfDataNodes())] == ["0.0", "12.5", "25.0"]
+    arrays = [slicer.util.arrayFromVolume(made.GetNthDataNode(n)).astype(float) for n in range(3)]
+    assert [array.shape for array in arrays] == [(33, 20, 24)] * 3
+    # Deconvolution is linear: frames that differ by a constant differ by it in the result, since all have one profile.
+    for number in (1, 2):
+        assert np.abs(arrays[number] - arrays[0] - 100 * number)[4:-4, 4:-4, 4:-4].max() <= 8
+    shown = job.output
+    assert shown.GetName() == "Perfusion SR"
+    browser = next(
+        node for node in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode") if node.GetSequenceNode(shown)
+    )
+    assert browser.GetSequenceNode(shown) is made
+    assert browser.GetSelectedItemNumber() == 1
+    assert np.array_equal(slicer.util.arrayFromVolume(shown), arrays[1])
+    worst = max(frame["residual_percent"] for frame in job.report["frames"])
+    assert (len(job.report["frames"]), job.report["consistency"]["residual_percent"]) == (3, worst)
+    assert ui.resultSection.enabled
+    assert "in the worst of 3 frames" in ui.trustLabel.toolTip
+    assert {told["values"]["known"]["kind"] for told in job.report["decisions"] if told["kind"] == "acquisition"} != {
+        "known.option"
+    }
+
+
+def test_stopping_between_frames_keeps_nothing(module, ui, parameters, make_sequence, settle):
+    parameters.inputVolume, parameters.allFrames = make_sequence(count=4), True
+    settle()
+    nodes = slicer.mrmlScene.GetNumberOfNodes()
+    ui.applyButton.click()
+    job = module.widget.panel.job
+    settle(lambda: job.stage.startswith("Frame 2"))
+    folder = job._place
+    assert folder.is_dir()
+    ui.applyButton.click()
+    assert job.state == "cancelled"
+    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
+    assert not folder.exists()
+    assert not module.widget.logic.resolver.runner.isBusy
+
+
+def test_sequences_on_the_list_tell_their_frame(module, ui, parameters, make_sequence, make_volume, settle):
+    parameters.inputVolume = make_sequence(count=2)
+    parameters.allFrames = True
+    ui.batchAddButton.click()
+    parameters.inputVolume = make_volume("Alone")
+    ui.batchAddButton.click()
+    settle()
+    queue = module.widget.logic.queue
+    seen, refresh = set(), queue.changed
+    queue.changed = lambda: (refresh(), seen.add(ui.batchList.item(0).text()))
+    ui.batchApplyButton.click()
+    settle(lambda: not queue.isRunning)
+    assert any("Frame 2 of 2" in text for text in seen), seen
+    assert [item.state for item in queue.items] == ["done", "done"]
+    assert len(queue.items[0].job.report["frames"]) == 2
+    assert "frames" not in queue.items[1].job.report
+
+
+def test_all_frames_at_the_console(module, make_sequence, make_volume):
+    from MedSRLib.Errors import SceneError
+    from MedSRLib.Sequences import framesOf
+
+    logic = module.widget.logic
+    frame = make_sequence(count=2, shown=1)
+    shown = logic.superResolve(frame, all_frames=True, scale=2, model="linear")
+    assert framesOf(shown).count == 2
+    with pytest.raises(SceneError, match="no frame of a sequence"):
+        logic.superResolve(make_volume("Alone"), all_frames=True)
+    with pytest.raises(SceneError, match="without maps"):
+        logic.superResolve(frame, all_frames=True, maps=["difference"])
 
 
 def test_wrong_interpreter_is_told_and_can_be_mended(module, ui, parameters, a_volume, settle):
@@ -269,11 +384,13 @@ def without_torch(module, monkeypatch):
     return asked
 
 
-def test_nothing_is_asked_for_where_no_network_does_the_work(module, ui, parameters, make_volume, settle, monkeypatch):
+def test_nothing_is_asked_for_where_no_network_does_the_work(
+    module, ui, parameters, choices, make_volume, settle, monkeypatch
+):
     """Seven times along every axis is beyond the networks, so that "automatic" means Tikhonov."""
     asked = without_torch(module, monkeypatch)
     parameters.inputVolume = make_volume("Small", (8, 9, 10))
-    parameters.model, parameters.target = "auto", "spacing"
+    parameters.model, parameters.target = "auto", choices.Target.SPACING
     parameters.spacingX = parameters.spacingY = 0.9 / 7
     parameters.spacingZ = 3 / 7
     settle()
@@ -359,7 +476,9 @@ def test_reload_while_running_stops_the_worker_and_works_again(module, big_volum
     module.reload()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    module.widget._parameterNode.model, module.widget._parameterNode.target = "linear", "x2"
+    from MedSRLib.Choices import Target  # that of the reloaded module
+
+    module.widget._parameterNode.model, module.widget._parameterNode.target = "linear", Target.TWICE
     settle()
     module.widget.ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
@@ -404,7 +523,7 @@ def test_side_by_side_fade_difference_and_report(module, ui, parameters, a_volum
     assert red.GetForegroundOpacity() == pytest.approx(0.25)
     assert module.app.layouts.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 
-    ui.differenceButton.click()
+    ui.mapCombo.setCurrentIndex(ui.mapCombo.findText("Difference"))
     difference = result.GetNodeReference("MedSR.difference")
     assert red.GetForegroundVolumeID() == difference.GetID()
     display = difference.GetDisplayNode()
@@ -415,7 +534,7 @@ def test_side_by_side_fade_difference_and_report(module, ui, parameters, a_volum
     table.GetColor(128, colour)
     assert max(colour[:3]) < 0.05  # black where nothing changed
     # Made without the worker, it is what the worker's own map is.
-    parameters.differenceMap = True
+    parameters.maps = "difference"
     settle()
     ui.applyButton.click()
     settle(lambda: not module.widget.panel.isRunning)
@@ -510,13 +629,13 @@ def test_the_network_is_tested_where_another_python_does_the_work(module, monkey
         assert (len(result.skipped), len(asked)) == (skipped, 1 - skipped)
 
 
-def test_several_volumes_go_on_while_another_module_is_open(module, ui, parameters, make_volume, settle):
+def test_several_volumes_go_on_while_another_module_is_open(module, ui, parameters, choices, make_volume, settle):
     first, second = make_volume("First"), make_volume("Second", spacing=(1, 1, 1))
     parameters.inputVolume = first
     ui.batchAddButton.click()
     parameters.inputVolume = second
     ui.batchAddButton.click()
-    parameters.target = "isotropic"
+    parameters.target = choices.Target.ISOTROPIC
     settle()
     queue = module.widget.logic.queue
     ui.batchApplyButton.click()

@@ -22,38 +22,7 @@ def folder(tmp_path):
     return Path(named) if named else tmp_path
 
 
-def phantom(shape_zyx=(128, 192, 160)):
-    """A head-like phantom of ellipsoids with folded grey matter, 1 mm, values 0 to 1000."""
-    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape_zyx], indexing="ij")
-    head = (x / 0.85) ** 2 + (y / 0.95) ** 2 + (z / 0.95) ** 2
-    brain = (x / 0.72) ** 2 + (y / 0.82) ** 2 + (z / 0.80) ** 2
-    angle, height = np.arctan2(y, x), np.sin(11 * z)
-    folds = 0.75 + 0.13 * np.sin(17 * angle + 3 * height) * np.cos(9 * z + 2 * np.sin(5 * angle))
-    array = np.where(head < 1, 620.0, 0.0)
-    array[(brain < 1.12) & (head < 0.93)] = 120
-    array[brain < 1] = 420
-    array[brain < folds] = 760
-    for side in (-1, 1):
-        array[((x - 0.14 * side) / 0.09) ** 2 + ((y + 0.05) / 0.34) ** 2 + (z / 0.25) ** 2 < 1] = 90
-    array += np.random.default_rng(1).normal(0, 8, shape_zyx) * (head < 1.1)
-    return array
-
-
-def thick_slices(make=4):
-    """The phantom as 4 mm thick axial slices, as a scene node."""
-    fine = phantom()
-    thick = fine.reshape(fine.shape[0] // make, make, *fine.shape[1:]).mean(axis=1)
-    node = slicer.util.addVolumeFromArray(np.rint(thick).astype(np.int16), name="T1 axial 4 mm")
-    node.SetSpacing(1, 1, make)
-    # Rows run to the back and columns to the left, as in a transversal MR series.
-    node.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
-    node.SetOrigin(80, 96, -64)
-    node.GetDisplayNode().SetAutoWindowLevel(False)
-    node.GetDisplayNode().SetWindowLevel(900, 430)
-    return node
-
-
-def slice_picture(node, orientation, size=(360, 330), foreground=None, opacity=1.0):
+def slice_picture(node, orientation, size=(360, 330), foreground=None, opacity=1.0, pixel_mm=0.66):
     """What a slice view shows, by Slicer's own slice logic, as an RGB array."""
     from vtk.util.numpy_support import vtk_to_numpy
 
@@ -78,7 +47,7 @@ def slice_picture(node, orientation, size=(360, 330), foreground=None, opacity=1
         composite.SetForegroundOpacity(opacity)
     {"Axial": sliceNode.SetOrientationToAxial, "Coronal": sliceNode.SetOrientationToCoronal}[orientation]()
     sliceNode.SetDimensions(*size, 1)
-    sliceNode.SetFieldOfView(size[0] * 0.66, size[1] * 0.66, 1)
+    sliceNode.SetFieldOfView(size[0] * pixel_mm, size[1] * pixel_mm, 1)
     sliceNode.JumpSliceByCentering(3.0, 12.0, 6.0)
     logic.UpdatePipeline()
     connection = logic.GetImageDataConnection()
@@ -139,11 +108,34 @@ def panel_picture(module, settle, height=440):
     return module.panel.grab()
 
 
+def desktop_picture(module, settle, volume, result):
+    """The panel beside the views of "Side by side", as they are on a screen of 1366 x 768."""
+    import qt
+
+    width, height = 1366, 768
+    picture = qt.QImage(width, height, qt.QImage.Format_RGB888)
+    picture.fill(qt.QColor("#303030"))
+    module.panel.resize(420, height)
+    settle()
+    panel = module.panel.grab()
+    painter = qt.QPainter(picture)
+    painter.drawPixmap(0, 0, panel)
+    left, size = 424, ((width - 424 - 4) // 2, (height - 4) // 2)
+    for row, orientation in enumerate(("Coronal", "Axial")):
+        for column, (node, name) in enumerate(((volume, "Input"), (result, "Result"))):
+            view = titled(slice_picture(node, orientation, size, pixel_mm=0.56), f"{name}, {orientation.lower()}")
+            painter.drawImage(left + column * (size[0] + 4), row * (size[1] + 4), view)
+    painter.end()
+    return picture
+
+
 def test_pictures_of_the_documentation(module, ui, parameters, settle, folder):
-    volume = thick_slices()
+    from MedSRLib import Startup
+
+    volume = Startup.makePhantom()
     parameters.inputVolume = volume
     parameters.profile = "box"  # the phantom's slices are averages
-    parameters.model = os.environ.get("MEDSR_SCREENSHOT_MODEL", "tikhonov")
+    parameters.model, parameters.maps = os.environ.get("MEDSR_SCREENSHOT_MODEL", "tikhonov"), "error"
     settle()
     ui.applyButton.setFocus()
     save(panel_picture(module, settle), folder / "slicer-panel.png")
@@ -156,10 +148,11 @@ def test_pictures_of_the_documentation(module, ui, parameters, settle, folder):
     save(panel_picture(module, settle), folder / "slicer-result.png")
 
     result = module.widget.panel.job.output
+    save(desktop_picture(module, settle, volume, result), folder / "slicer-desktop.png")
     ui.reportButton.click()
     settle()
     save(module.widget.panel.resultView.dialog.grab(), folder / "slicer-report.png")
-    ui.differenceButton.click()
+    ui.mapCombo.setCurrentIndex(ui.mapCombo.findText("Difference"))
     difference = result.GetNodeReference("MedSR.difference")
     rows = [
         [
@@ -190,7 +183,7 @@ def head_with_structures(name, shape_zyx, seed):
 
 
 def test_picture_of_the_training_section(
-    module, ui, parameters, settle, folder, make_segmentation, tmp_path, monkeypatch
+    module, ui, parameters, choices, settle, folder, make_segmentation, tmp_path, monkeypatch
 ):
     from MedSRLib import Parameter
 
@@ -205,7 +198,7 @@ def test_picture_of_the_training_section(
     parameters.trainingVolume, parameters.trainingSegmentation = pairs[0]
     Parameter.setPairs(parameters, pairs)
     parameters.trainingRecipe, parameters.trainingCopies, parameters.trainingSeed = "degrade-bspline", 2, 7
-    parameters.trainingFormat, parameters.trainingOutput = "nnunet", "~/Dataset101_Heads"
+    parameters.trainingFormat, parameters.trainingOutput = choices.TrainingFormat.NNUNET, "~/Dataset101_Heads"
     ui.trainingApplyButton.click()
     training = module.widget.panel.training
     settle(lambda: not training.isRunning, seconds=120)

@@ -29,11 +29,23 @@ def sample_data(monkeypatch):
 def test_sample_data_is_registered_with_checksums(module, sample_data):
     registered, _ = sample_data
     module.app.signals.emit("startupCompleted")
-    assert len({source["sampleName"] for source in registered}) >= 2
+    assert len({source["sampleName"] for source in registered}) == 3
     for source in registered:
         assert source["category"] == "MedSR"
-        assert source["checksums"].removeprefix("SHA256:") in source["uris"]
         assert Path(source["thumbnailFileName"]).is_file()
+        if "customDownloader" not in source:
+            assert source["checksums"].removeprefix("SHA256:") in source["uris"]
+
+
+def test_the_phantom_needs_no_internet_and_its_licence_is_said(module, sample_data):
+    registered, _ = sample_data
+    module.app.signals.emit("startupCompleted")
+    source = next(source for source in registered if "customDownloader" in source)
+    node = source["customDownloader"](source)
+    assert node.GetImageData().GetDimensions() == (160, 192, 32)
+    assert node.GetSpacing() == (1, 1, 4)
+    for part in ("phantom", "CC0", "MRHead", "CTChest", "Apache"):
+        assert part in module.descriptor.acknowledgementText
 
 
 def test_newer_slicer_gets_a_category_title(module, sample_data):

@@ -109,13 +109,13 @@ def test_the_list_is_saved_with_the_scene(module, parameters, a_pair, tmp_path):
     assert listed(module.widget.ui) == ["Head  +  Structures"]
 
 
-def test_only_what_the_source_needs_is_shown(ui, parameters):
+def test_only_what_the_source_needs_is_shown(ui, parameters, choices):
     section = ui.trainingSection
     assert ui.trainingPairsWidget.isVisibleTo(section)
-    assert not ui.trainingFolderWidget.isVisibleTo(section)
-    parameters.trainingSource = "folder"
+    assert not ui.trainingFolderLineEdit.isVisibleTo(section)
+    parameters.trainingSource = choices.TrainingSource.FOLDER
     assert not ui.trainingPairsWidget.isVisibleTo(section)
-    assert ui.trainingFolderWidget.isVisibleTo(section)
+    assert ui.trainingFolderLineEdit.isVisibleTo(section)
 
 
 def test_the_recipes_are_those_of_the_library(ui, parameters):
@@ -128,11 +128,11 @@ def test_the_recipes_are_those_of_the_library(ui, parameters):
         assert load_recipe(name).about[1:] in ui.trainingRecipeInfoLabel.text
 
 
-def test_the_buttons_say_what_is_missing(ui, parameters, a_volume, make_segmentation, tmp_path):
+def test_the_buttons_say_what_is_missing(ui, parameters, choices, a_volume, make_segmentation, tmp_path):
     assert not ui.trainingCheckButton.enabled
     assert "Add a volume" in ui.trainingApplyButton.toolTip
     assert "Add a volume" in ui.trainingCheckButton.toolTip
-    parameters.trainingSource = "folder"
+    parameters.trainingSource = choices.TrainingSource.FOLDER
     assert "dataset" in ui.trainingApplyButton.toolTip
     assert "dataset" in ui.trainingCheckButton.toolTip
     parameters.trainingFolder = str(tmp_path)
@@ -177,12 +177,12 @@ def test_click_to_training_set_to_report(ui, training, ready, settle, monkeypatc
     assert opened == [str(ready / "report.html")]
 
 
-def test_a_dataset_on_disk_and_another_format(ui, parameters, training, ready, settle, tmp_path, a_pair):
+def test_a_dataset_on_disk_and_another_format(ui, parameters, choices, training, ready, settle, tmp_path, a_pair):
     from MedSRLib.ScenePairs import checkedPairs, writePairs
 
     list(writePairs(checkedPairs([a_pair]), tmp_path / "source"))
-    parameters.trainingSource, parameters.trainingFolder = "folder", str(tmp_path / "source")
-    parameters.trainingFormat = "bids"
+    parameters.trainingSource, parameters.trainingFolder = choices.TrainingSource.FOLDER, str(tmp_path / "source")
+    parameters.trainingFormat = choices.TrainingFormat.BIDS
     ui.trainingApplyButton.click()
     settle(lambda: not training.isRunning)
     assert "Done" in ui.trainingStatusLabel.text, ui.trainingStatusLabel.text
@@ -278,9 +278,9 @@ def test_a_bad_case_is_told_and_does_not_stop_the_others(
     assert "1 copies" in ui.trainingStatusLabel.text
 
 
-def test_a_folder_that_is_no_dataset_is_told(ui, parameters, training, settle, tmp_path):
+def test_a_folder_that_is_no_dataset_is_told(ui, parameters, choices, training, settle, tmp_path):
     (tmp_path / "nothing").mkdir()
-    parameters.trainingSource, parameters.trainingFolder = "folder", str(tmp_path / "nothing")
+    parameters.trainingSource, parameters.trainingFolder = choices.TrainingSource.FOLDER, str(tmp_path / "nothing")
     parameters.trainingOutput = str(tmp_path / "set")
     ui.trainingCheckButton.click()
     settle(lambda: not training.isRunning)

@@ -26,6 +26,26 @@ def test_words_name_values_that_the_library_gives():
         assert fields(template) <= fields(WORDS[kind]), kind
 
 
+def test_every_stage_of_a_job_of_the_panel_has_its_words():
+    """Read from the files of the library that do the jobs, so that a new stage fails here."""
+    import re
+    from pathlib import Path
+
+    import medsr
+    from MedSRLib.Messages import _stages
+
+    core = Path(medsr.__file__).parent
+    files = [core / "files.py", core / "series.py", core / "augmentation" / "run.py"]
+    files += [*core.glob("inference/*.py"), *core.glob("evaluation/checking/*.py")]
+    told = {
+        found.strip()
+        for file in files
+        for found in re.findall(r'\.stage\(\s*f?"([^"{]+)', file.read_text(encoding="utf-8"))
+    }
+    assert {"Reading", "Enlarging with", "Writing", "Making the copies"} <= told
+    assert told <= set(_stages()), told - set(_stages())
+
+
 def test_nothing_speaks_of_the_command_line():
     from MedSRLib.Messages import templates
 

@@ -48,6 +48,58 @@ def test_the_library_reads_what_the_scene_writes(scene, a_volume, helpers, tmp_p
     np.testing.assert_allclose(helpers.affine_of(readNrrd(tmp_path / "b.nrrd")), helpers.affine_of(a_volume), atol=1e-9)
 
 
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak can be reset on Linux only")
+def test_reading_a_result_takes_no_more_memory_than_the_result(scene, tmp_path):
+    from pathlib import Path
+
+    from MedSRLib import SceneFiles
+
+    def kilobytes(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+    size = (512, 512, 160)
+    header = SceneFiles._header("uchar", np.eye(4), size).replace(b"type: uchar", b"type: short")
+    with (tmp_path / "large.nrrd").open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + 2 * int(np.prod(size)))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = kilobytes("VmRSS")
+    node = SceneFiles.readNrrd(tmp_path / "large.nrrd")
+    assert node.GetImageData().GetDimensions() == size
+    assert kilobytes("VmHWM") - before < 1.2 * 2 * np.prod(size) / 1024
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda data: data[:-1], "cut short"),
+        (lambda data: data.replace(b"encoding: raw", b"encoding: gzip"), "gzip"),
+        (lambda data: data.replace(b"type: short", b"type: block"), "block"),
+        (lambda data: b"nothing", "encoding"),
+    ],
+)
+def test_a_result_that_is_damaged_is_refused_by_name(scene, a_volume, tmp_path, spoil, why):
+    from MedSRLib.SceneFiles import readNrrd, writeNrrd
+
+    writeNrrd(a_volume, tmp_path / "a.nrrd")
+    data = (tmp_path / "a.nrrd").read_bytes()
+    (tmp_path / "b.nrrd").write_bytes(spoil(data))
+    with pytest.raises(OSError, match=why) as raised:
+        readNrrd(tmp_path / "b.nrrd")
+    assert "b.nrrd" in str(raised.value)
+
+
+def test_colours_keep_their_order(scene, tmp_path):
+    import medsr
+    from MedSRLib.SceneFiles import readNrrd
+
+    array = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
+    medsr.write_volume(medsr.Volume.from_array(array, np.diag([1, 1, 3, 1.0])), tmp_path / "rgb.nrrd")
+    node = readNrrd(tmp_path / "rgb.nrrd", colour=True)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), array)
+
+
 def test_a_grid_file_has_the_grid_and_takes_no_disk(scene, a_volume, helpers, tmp_path):
     from medsr.io import read_geometry
     from MedSRLib.SceneFiles import writeGrid

@@ -103,13 +103,33 @@ def test_index_entry():
         "tier",
     }
     assert set(entry) <= known
+    assert entry["tier"] in (1, 3, 5)
+    assert entry["category"] == "Filtering"  # the one under which Slicer lists the module, too
+    assert 'translate("qSlicerAbstractCoreModule", "Filtering")' in (MODULE / "MedSR.py").read_text(encoding="utf-8")
+    assert (ROOT / "LICENSE").is_file()
     assert entry["scm_url"].rsplit("/", 1)[1].startswith("Slicer")
 
 
+def size_of_png(path: Path) -> tuple[int, int]:
+    return struct.unpack(">II", path.read_bytes()[16:24])
+
+
 def test_icon_is_a_square_picture():
-    head = (MODULE / "Resources/Icons/MedSR.png").read_bytes()[:24]
-    width, height = struct.unpack(">II", head[16:24])
-    assert width == height == 128
+    assert size_of_png(MODULE / "Resources/Icons/MedSR.png") == (128, 128)
+
+
+def test_a_screenshot_shows_the_module_on_a_screen():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    first = re.search(r'EXTENSION_SCREENSHOTURLS "\S+/main/(\S+)', text).group(1)
+    assert size_of_png(ROOT / first) == (1366, 768)
+
+
+def test_the_description_is_one_or_two_sentences_that_say_what_it_is_for():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    description = re.search(r'EXTENSION_DESCRIPTION "([^"]+)"', text).group(1)
+    assert description.count(". ") <= 1
+    for part in ("MR", "CT", "not for diagnosis"):
+        assert part in description
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from MedSRLib import Parameter
+from MedSRLib.Choices import Target
 from MedSRLib.Job import DONE, FAILED, RUNNING
 from MedSRLib.Line import ERROR, PLAIN, Line
 from MedSRLib.Messages import forPanel
@@ -99,13 +100,18 @@ class BatchPanel:
         """The arguments of one volume; what fits one may not fit another, so it is decided for each."""
         facts = self._previewer.inputFacts(node)
         options = Parameter.optionsOf(chosen, facts.sliceAxis or "")
-        if chosen.target == Parameter.REFERENCE:
+        if chosen.target == Target.REFERENCE:
             options["reference"] = chosen.referenceVolume
         elif facts.isOneSlice:
             options = {**options, **Parameter.inPlane(facts.sliceAxis or "z")}
-        elif facts.isIsotropic and chosen.target == Parameter.ISOTROPIC:
+        elif facts.isIsotropic and chosen.target == Target.ISOTROPIC:
             options = {**options, "isotropic": False, "scale": (2.0, 2.0, 2.0)}
-        return {**options, "maps": [] if facts.isColour else Parameter.mapsOf(chosen)}
+        outcome = Parameter.outcomeOf(chosen, None, facts.isColour, facts.frames > 0)
+        if outcome.get("maps"):  # the plan is kept, and taken over by the job
+            given = {name: value for name, value in options.items() if name != "reference"}
+            without = self._previewer.preview(node, given, options.get("reference")).withoutMaps
+            outcome["maps"] = [name for name in outcome["maps"] if name not in without]
+        return {**options, **outcome}
 
     def _showStatus(self) -> None:
         items = self.queue.items

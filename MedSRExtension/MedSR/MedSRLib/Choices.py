@@ -1,78 +1,108 @@
-"""Combo boxes whose entries have a name for people and a value for the parameter node."""
+"""What the combo boxes of the panel offer: fixed choices, and those that the library has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import enum
 from typing import Any
 
-from MedSRLib import Parameter
 from MedSRLib.Translation import tr as _
 
 
-class ComboBinding:
-    """Ties one combo box to one text parameter, both ways.
+class Choice(enum.Enum):
+    """Base of the fixed choices, which Slicer ties to combo boxes by itself.
 
-    Args:
-        combo: the box.
-        name: of the parameter.
-        entries: (value, text for people, tooltip) in the order shown.
-        onChosen: called with name and value when the person chose.
+    A member is (what the library takes, entry of the combo box, tooltip); its name is kept in the scene.
     """
 
-    def __init__(
-        self, combo: Any, name: str, entries: Sequence[tuple[str, str, str]], onChosen: Callable[[str, str], None]
-    ) -> None:
-        self.combo = combo
-        self.name = name
-        self.values: list[str] = []
-        self._onChosen = onChosen
-        self._isUpdating = False
-        self.fill(entries)
-        combo.currentIndexChanged.connect(self._chosen)
+    text: str
+    tip: str
 
-    def fill(self, entries: Sequence[tuple[str, str, str]]) -> None:
-        """Show other entries; the chosen value stays when it is among them."""
-        index = self.combo.currentIndex
-        before = self.values[index] if 0 <= index < len(self.values) else None
-        self._isUpdating = True
-        try:
-            self.combo.clear()
-            self.values = [value for value, _text, _tip in entries]
-            for row, (_value, text, tip) in enumerate(entries):
-                self.combo.addItem(text)
-                self.combo.setItemData(row, tip, TOOLTIP_ROLE)
-            self.combo.setCurrentIndex(self.values.index(before) if before in self.values else 0)
-        finally:
-            self._isUpdating = False
+    def __new__(cls, value: str, text: str, tip: str) -> Choice:
+        """A member whose value is the first of the three."""
+        member = object.__new__(cls)
+        member._value_, member.text, member.tip = value, text, tip
+        return member
 
-    def show(self, value: str) -> None:
-        """Show the value of the parameter; an unknown one, of another version, shows the first entry."""
-        index = self.values.index(value) if value in self.values else 0
-        if index != self.combo.currentIndex:
-            self._isUpdating = True
-            try:
-                self.combo.setCurrentIndex(index)
-            finally:
-                self._isUpdating = False
-
-    def _chosen(self, *_arguments: Any) -> None:
-        index = self.combo.currentIndex
-        if not self._isUpdating and 0 <= index < len(self.values):
-            self._onChosen(self.name, self.values[index])
+    def label(self) -> str:
+        """The entry of the combo box, as Slicer asks for it."""
+        return self.text
 
 
-TOOLTIP_ROLE = 3  # Qt.ToolTipRole, in every Qt
-
-
-def targetEntries() -> list[tuple[str, str, str]]:
+class Target(Choice):
     """The presets of the target."""
-    return [
-        (Parameter.ISOTROPIC, _("Isotropic (finest spacing)"), _("Every direction as fine as the finest one is now")),
-        (Parameter.TWICE, _("x2 in every direction"), _("Half the voxel spacing, eight times the voxels")),
-        (Parameter.TWICE_IN_PLANE, _("x2 in plane"), _("Half the spacing within the slices, their number stays")),
-        (Parameter.SPACING, _("Custom spacing"), _("Spacing in mm along each axis of the volume")),
-        (Parameter.REFERENCE, _("Same grid as ..."), _("Exactly the voxels of another volume of this patient")),
-    ]
+
+    ISOTROPIC = "isotropic", _("Isotropic (finest spacing)"), _("Every direction as fine as the finest one is now")
+    TWICE = "x2", _("x2 in every direction"), _("Half the voxel spacing, eight times the voxels")
+    TWICE_IN_PLANE = "x2-in-plane", _("x2 in plane"), _("Half the spacing within the slices, their number stays")
+    SPACING = "spacing", _("Custom spacing"), _("Spacing in mm along each axis of the volume")
+    REFERENCE = "reference", _("Same grid as ..."), _("Exactly the voxels of another volume of this patient")
+
+
+class Mode(Choice):
+    """Volumetric or slice by slice."""
+
+    AUTO = "auto", _("Automatic"), _("Volumetric, but slice by slice for fewer than 8 slices")
+    VOLUMES = "3d", _("3D volumetric"), _("Looks at the neighbourhood in all directions")
+    SLICES = "2d", _("2D slice-wise"), _("Looks at one slice at a time")
+
+
+class Effort(Choice):
+    """How much work the networks do."""
+
+    STANDARD = "standard", _("Standard"), _("Slices are refined too, where they were measured complete")
+    FAST = "fast", _("Fast"), _("The volumetric network alone")
+    THOROUGH = (
+        "thorough", _("Thorough"), _("Slices are refined even where every axis is enlarged: several times as long"),
+    )  # fmt: skip
+
+
+class Modality(Choice):
+    """Modalities."""
+
+    AUTO = "auto", _("From the volume"), _("From the DICOM header, else guessed from the intensities")
+    MR = "MR", _("MR"), _("Magnetic resonance")
+    CT = "CT", _("CT"), _("Computed tomography, Hounsfield units")
+
+
+class SliceAxis(Choice):
+    """Axes across the slices."""
+
+    AUTO = "auto", _("Automatic"), _("From the header, else by the shape of the voxels")
+    X = "x", _("x axis"), _("Grid axis x")
+    Y = "y", _("y axis"), _("Grid axis y")
+    Z = "z", _("z axis"), _("Grid axis z")
+
+
+class Device(Choice):
+    """Where to compute."""
+
+    AUTO = "auto", _("Automatic"), _("A graphics card when there is a usable one, else the processor")
+    CPU = "cpu", _("Processor (CPU)"), _("Works everywhere")
+    CUDA = "cuda", _("NVIDIA graphics card"), _("The first CUDA device")
+
+
+class Precision(Choice):
+    """Voxel types of the output."""
+
+    SAME = "same", _("As the input"), _("Whole numbers stay whole; the work itself is in 32-bit floating point")
+    FLOAT32 = "float32", _("32-bit floating point"), _("Keeps fractions, takes twice the memory of 16-bit volumes")
+    INT16 = "int16", _("16-bit whole numbers"), _("As DICOM stores CT")
+
+
+class TrainingSource(Choice):
+    """Where labelled images come from."""
+
+    SCENE = "scene", _("Volumes of this scene"), _("Pairs that you put on a list")
+    FOLDER = "folder", _("A dataset on disk"), _("Medical Decathlon, nnU-Net, BIDS, or plain folders")
+
+
+class TrainingFormat(Choice):
+    """Layouts of a training set."""
+
+    SAME = "same", _("As the dataset"), _("The layout that the images came in; Decathlon for those of the scene")
+    NNUNET = "nnunet", _("nnU-Net v2"), _("imagesTr, labelsTr and dataset.json, as nnU-Net's raw folder has them")
+    DECATHLON = "decathlon", _("Decathlon / MONAI"), _("A dataset.json that lists images and labels")
+    BIDS = "bids", _("BIDS"), _("One folder for each subject, labels among the derivatives")
 
 
 def profileEntries() -> list[tuple[str, str, str]]:
@@ -85,78 +115,7 @@ def profileEntries() -> list[tuple[str, str, str]]:
 
 def automaticProfile() -> tuple[str, str, str]:
     """The first of the profiles, which is there without the library, too."""
-    return ("auto", _("Automatic profile"), _("Found from the header, else from the voxels"))
-
-
-def modeEntries() -> list[tuple[str, str, str]]:
-    """Volumetric or slice by slice."""
-    return [
-        ("auto", _("Automatic"), _("Volumetric, but slice by slice for fewer than 8 slices")),
-        ("3d", _("3D volumetric"), _("Looks at the neighbourhood in all directions")),
-        ("2d", _("2D slice-wise"), _("Looks at one slice at a time")),
-    ]
-
-
-def effortEntries() -> list[tuple[str, str, str]]:
-    """How much work the networks do."""
-    return [
-        ("standard", _("Standard"), _("Slices are refined too, where they were measured complete")),
-        ("fast", _("Fast"), _("The volumetric network alone")),
-        ("thorough", _("Thorough"), _("Slices are refined even where every axis is enlarged: several times as long")),
-    ]
-
-
-def modalityEntries() -> list[tuple[str, str, str]]:
-    """Modalities."""
-    return [
-        ("auto", _("From the volume"), _("From the DICOM header, else guessed from the intensities")),
-        ("MR", _("MR"), _("Magnetic resonance")),
-        ("CT", _("CT"), _("Computed tomography, Hounsfield units")),
-    ]
-
-
-def axisEntries() -> list[tuple[str, str, str]]:
-    """Axes across the slices."""
-    return [
-        ("auto", _("Automatic"), _("From the header, else by the shape of the voxels")),
-        *((name, _("{axis} axis").format(axis=name), _("Grid axis {axis}").format(axis=name)) for name in "xyz"),
-    ]
-
-
-def deviceEntries() -> list[tuple[str, str, str]]:
-    """Where to compute."""
-    return [
-        ("auto", _("Automatic"), _("A graphics card when there is a usable one, else the processor")),
-        ("cpu", _("Processor (CPU)"), _("Works everywhere")),
-        ("cuda", _("NVIDIA graphics card"), _("The first CUDA device")),
-    ]
-
-
-def precisionEntries() -> list[tuple[str, str, str]]:
-    """Voxel types of the output."""
-    return [
-        ("same", _("As the input"), _("Whole numbers stay whole; the work itself is in 32-bit floating point")),
-        ("float32", _("32-bit floating point"), _("Keeps fractions, takes twice the memory of 16-bit volumes")),
-        ("int16", _("16-bit whole numbers"), _("As DICOM stores CT")),
-    ]
-
-
-def trainingSourceEntries() -> list[tuple[str, str, str]]:
-    """Where labelled images come from."""
-    return [
-        (Parameter.SCENE, _("Volumes and segmentations of this scene"), _("Pairs that you put on a list")),
-        (Parameter.FOLDER, _("A dataset on disk"), _("Medical Decathlon, nnU-Net, BIDS, or plain folders")),
-    ]
-
-
-def trainingFormatEntries() -> list[tuple[str, str, str]]:
-    """Layouts of a training set."""
-    return [
-        ("same", _("As the dataset"), _("The layout that the images came in; Decathlon for those of the scene")),
-        ("nnunet", _("nnU-Net v2"), _("imagesTr, labelsTr and dataset.json, as nnU-Net's raw folder has them")),
-        ("decathlon", _("Decathlon / MONAI"), _("A dataset.json that lists images and labels")),
-        ("bids", _("BIDS"), _("One folder for each subject, labels among the derivatives")),
-    ]
+    return ("auto", _("Automatic"), _("Found from the header, else from the voxels"))
 
 
 def recipeEntries() -> list[tuple[str, str, str]]:

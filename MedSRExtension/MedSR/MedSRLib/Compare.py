@@ -1,4 +1,4 @@
-"""Looking at input and result together: side by side, faded, and as a coloured difference."""
+"""Looking at input and result together: side by side, faded, and their difference."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import slicer
 import slicer.util
 
-from MedSRLib import Provenance, SceneIO
+from MedSRLib import Overlay, Provenance, SceneIO
 from MedSRLib.Preview import linearEnlargement
 from MedSRLib.Protocols import LayoutManagerProtocol
-from MedSRLib.Translation import tr as _
 
 LAYOUT_ID = 5301
 """Of the side-by-side layout; Slicer's own layouts are below 1000."""
-COLOURS = "MedSR difference"
+DIFFERENCE = "difference"
+"""The map that can be made of input and result, without a job."""
 _ORIENTATIONS = ("Axial", "Coronal")
 _VIEW = """<item><view class="vtkMRMLSliceNode" singletontag="{name}">
 <property name="orientation" action="default">{orientation}</property>
@@ -89,27 +89,17 @@ def showSideBySide(
 
 def showFaded(inputNode: slicer.vtkMRMLVolumeNode, resultNode: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
     """Lay the result over the input in all ordinary slice views; `opacity` 0 shows the input, 1 the result."""
-    for composite in ordinaryComposites(inputNode.GetScene()):
+    for composite in Overlay.ordinaryComposites(inputNode.GetScene()):
         composite.SetBackgroundVolumeID(inputNode.GetID())
         composite.SetForegroundVolumeID(resultNode.GetID())
         composite.SetForegroundOpacity(opacity)
-
-
-def showDifference(resultNode: slicer.vtkMRMLVolumeNode, differenceNode: slicer.vtkMRMLVolumeNode) -> None:
-    """Lay the coloured difference over the result in all ordinary slice views, with a legend."""
-    colourDifference(differenceNode)
-    showLegend(differenceNode, _("Difference"))
-    for composite in ordinaryComposites(resultNode.GetScene()):
-        composite.SetBackgroundVolumeID(resultNode.GetID())
-        composite.SetForegroundVolumeID(differenceNode.GetID())
-        composite.SetForegroundOpacity(0.75)
 
 
 def differenceOf(
     inputNode: slicer.vtkMRMLScalarVolumeNode, resultNode: slicer.vtkMRMLScalarVolumeNode
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """The difference map of a result: the one that the job made, else result minus linear enlargement, made now."""
-    known = resultNode.GetNodeReference(Provenance.ROLE_DIFFERENCE)
+    known = resultNode.GetNodeReference(Provenance.roleOf(DIFFERENCE))
     if known is not None:
         return known
     scene = resultNode.GetScene()
@@ -117,69 +107,15 @@ def differenceOf(
     if change.ndim == 4:  # colours: their mean, since a map has one number a voxel
         change = change.mean(axis=3)
     with SceneIO.removedOnError(scene) as created:
-        node = SceneIO.newVolume(scene, f"{resultNode.GetName()} difference")
+        node = SceneIO.newVolume(scene, f"{resultNode.GetName()} {DIFFERENCE}")
         created.append(node)
         slicer.util.updateVolumeFromArray(node, change)
-        Provenance.markMap(node, "difference")
+        Provenance.markMap(node, DIFFERENCE)
         node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(SceneIO.ijkToRas(resultNode)))
         node.SetAndObserveTransformNodeID(resultNode.GetTransformNodeID())
         SceneIO.placeBeside(resultNode, node)
-        resultNode.SetNodeReferenceID(Provenance.ROLE_DIFFERENCE, node.GetID())
+        resultNode.SetNodeReferenceID(Provenance.roleOf(DIFFERENCE), node.GetID())
     return node
-
-
-def colourDifference(node: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """Blue where the result is darker, orange where it is brighter, black where nothing changed."""
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    array = slicer.util.arrayFromVolume(node)
-    sample = np.abs(array.reshape(-1)[:: max(1, array.size // 1_000_000)])
-    reach = float(np.percentile(sample, 99.5)) or 1.0
-    with slicer.util.NodeModify(display):
-        display.SetAndObserveColorNodeID(_differenceColours(node.GetScene()).GetID())
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(2 * reach, 0.0)
-
-
-def showLegend(node: slicer.vtkMRMLVolumeNode, title: str) -> None:
-    """Show what the colours of a map mean beside it, wherever it is shown; not in an application without legends."""
-    logic = getattr(slicer, "vtkSlicerColorLogic", None)
-    if logic is None or not hasattr(logic, "AddDefaultColorLegendDisplayNode"):
-        return
-    legend = logic.GetColorLegendDisplayNode(node) or logic.AddDefaultColorLegendDisplayNode(node)
-    if legend is not None:
-        legend.SetTitleText(title)
-        legend.SetNumberOfLabels(5)
-        legend.SetVisibility(True)
-
-
-def _differenceColours(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """The diverging colour table of this module, made once a scene."""
-    known = scene.GetFirstNodeByName(COLOURS)
-    if known is not None and known.IsA("vtkMRMLColorTableNode"):
-        return known
-    table = scene.CreateNodeByClass("vtkMRMLColorTableNode")
-    table.UnRegister(None)
-    table.SetName(COLOURS)
-    table.SetTypeToUser()
-    table.SetHideFromEditors(False)
-    table.SetNumberOfColors(256)
-    for index in range(256):
-        amount = (index - 127.5) / 127.5
-        strength = abs(amount) ** 0.8
-        # Black in the middle, not clear: slice views ignore the opacity of colour tables.
-        shades = (1.0, 0.42, 0.08) if amount > 0 else (0.12, 0.5, 1.0)
-        table.SetColor(index, f"{amount:+.2f}", *(strength * shade for shade in shades), 1.0)
-    table.SetAttribute("Category", "MedSR")
-    return scene.AddNode(table)
-
-
-def ordinaryComposites(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSliceCompositeNode]:
-    """The slice views of Slicer's own layouts."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-    nodes = [scene.GetNthNodeByClass(n, "vtkMRMLSliceCompositeNode") for n in range(count)]
-    return [node for node in nodes if not (node.GetLayoutName() or "").startswith("MedSR")]
 
 
 def leaveSideBySide(layoutManager: LayoutManagerProtocol | None) -> None:

@@ -103,12 +103,7 @@ class Job:
         self.state = RUNNING
         if self._heardAt is None:
             self._heardAt = time.monotonic()
-        if event.kind == "stage":
-            self.stage = stageInWords(event.name)
-        elif event.kind == "progress":
-            self.fraction, self.secondsLeft = event.fraction, event.seconds_left
-        elif event.kind == "warning":
-            self.warnings.append(inWords({"kind": event.notice, "values": event.values, "text": event.message}))
+        self._hear(event)
         self._tellProgress()
 
     def onLog(self, line: str) -> None:
@@ -131,6 +126,14 @@ class Job:
         self._forget()
         self._removeFiles()
         self._tell(self._completed)
+
+    def _hear(self, event: Any) -> None:
+        if event.kind == "stage":
+            self.stage = stageInWords(event.name)
+        elif event.kind == "progress":
+            self.fraction, self.secondsLeft = event.fraction, event.seconds_left
+        elif event.kind == "warning":
+            self.warnings.append(inWords({"kind": event.notice, "values": event.values, "text": event.message}))
 
     def _take(self, event: Any) -> None:
         """Do what a result asks for; may raise, and the job has failed then."""

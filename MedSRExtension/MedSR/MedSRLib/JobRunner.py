@@ -102,6 +102,11 @@ class JobRunner:
         """Process id of the worker, None when there is none."""
         return self._worker.pid if self._worker else None
 
+    @property
+    def isFresh(self) -> bool:
+        """True until the worker has ended its first job."""
+        return not self._served
+
     def submit(self, line: str, listener: ListenerProtocol) -> Ticket:
         """Queue the job of one JSON `line`; it starts at once when nothing else runs.
 
@@ -256,16 +261,20 @@ class JobRunner:
         self._current = None
         self._served = True
         self._idleSince = time.monotonic()
-        if not self._waiting:
-            if self.keepWarm and self._worker is not None:
-                self._pump.start(self.poll, IDLE_MS)
-            else:
-                self.releaseWorker()
         try:
-            tell()
+            tell()  # the listener may go on with another job, which needs the worker
         finally:
-            if self._waiting and self._current is None:
-                self._startWaiting()
+            if self._current is None:
+                self._goOn()
+
+    def _goOn(self) -> None:
+        """Start what waits, else let the worker rest."""
+        if self._waiting:
+            self._startWaiting()
+        elif self.keepWarm and self._worker is not None:
+            self._pump.start(self.poll, IDLE_MS)
+        else:
+            self.releaseWorker()
 
     def _startWaiting(self) -> None:
         try:

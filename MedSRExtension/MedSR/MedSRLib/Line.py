@@ -19,9 +19,7 @@ _COLOURS = {WARNING: ("#9a4b00", "#f0b060"), ERROR: ("#b00020", "#ff8a80")}
 class _Resized(qt.QObject):
     """Calls back when a widget is shown or got another size."""
 
-    def __init__(self, parent: Any) -> None:
-        qt.QObject.__init__(self, parent)
-        self.callback: Any = None
+    callback: Any = None  # of the class, since events still come when the attributes of the object are gone
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Watch, and let the event through."""

@@ -29,6 +29,10 @@ def templates() -> dict[str, str]:
             "The slices are more than {limit:g} times as thick as the pixels: brought down to {reached:.3g} mm, not to "
             "{wanted:.3g} mm."
         ),
+        "tilt": _(
+            "Gantry tilt of {degrees:.1f} degrees: the slices are enlarged as they lie and read onto an upright grid "
+            "at the end, in one interpolation."
+        ),
         "where.everywhere": _("in every direction"),
         "where.plane": _("in plane ({axes})"),
         "modality": _("Modality: {modality} ({known})."),
@@ -130,6 +134,20 @@ def templates() -> dict[str, str]:
         "voxels.rounded": _(
             "{dtype} resolves steps of {step:.3g} at these intensities, which span {span:.4g}; finer detail is lost."
         ),
+        "error.widened": _("The error map was widened {times:g} times: {why}. Take it as a rough guide."),
+        "interleaved": _(
+            "Every second slice along {axis} differs from its neighbours {ratio:.2g} times as much as from the next "
+            "but one (0.5 is usual): the patient moved between two passes of an interleaved acquisition, or one is "
+            "brighter. Structures then zigzag from slice to slice, also in the result."
+        ),
+        "error.gaps": _(
+            "The error map was widened between slices that lie apart, up to {times:.2g} times: nothing was measured "
+            "there."
+        ),
+        "error.kind": _("its errors were not calibrated for this noise and this knowledge of the acquisition"),
+        "error.factor": _("it was not calibrated for enlarging this far"),
+        "error.noise": _("the volume is noisier than any that was calibrated"),
+        "error.unlike": _("the volume looks unlike those that were calibrated"),
     }
 
 
@@ -239,8 +257,17 @@ def _stages() -> dict[str, str]:
         "Checking the input": _("Looking at the volume"),
         "Enlarging with": _("Super-resolving with {what}"),
         "Comparing with the measured data": _("Comparing with the measured data"),
+        "Registering the two series": _("Registering the two series"),
+        "Registering halves of the other series": _("Registering halves of the other series"),
+        "Comparing the detail": _("Comparing the detail"),
         "Finishing": _("Finishing"),
         "Writing": _("Writing the result"),
+        "Checking the cases": _("Looking at every case"),
+        "Placing the originals": _("Placing the originals"),
+        "Making the copies": _("Making the copies"),
+        "Made": _("Made {what}"),
+        "Checking as nnU-Net does": _("Checking as nnU-Net does"),
+        "Writing the description and the report": _("Writing the description and the report"),
     }
 
 

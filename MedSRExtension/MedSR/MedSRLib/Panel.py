@@ -1,28 +1,32 @@
 """What the panel does: shows the parameters, previews the job, runs it, offers the comparison.
 
-Node selectors, numbers, texts and check boxes are bound to the parameter node by their ``SlicerParameterName``; combo
-boxes by `ComboBinding`.
+Widgets are tied to the parameter node by their ``SlicerParameterName``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import ctk
 import qt
 import slicer
 import slicer.util
 import vtk
 
-from MedSRLib import Choices, Parameter, Provenance, SceneIO
+from MedSRLib import Choices, Maps, Parameter, Provenance, SceneIO
 from MedSRLib.BatchPanel import BatchPanel
+from MedSRLib.Choices import SliceAxis, Target
+from MedSRLib.Connectors import ListConnector, PathConnector
 from MedSRLib.Line import Line
+from MedSRLib.MapBoxes import MapBoxes
 from MedSRLib.Preview import InputFacts, Previewer
 from MedSRLib.PreviewView import PreviewView
 from MedSRLib.Report import doneText
 from MedSRLib.ResultView import ResultView
 from MedSRLib.RunView import RunView
 from MedSRLib.SceneJob import SceneJob
+from MedSRLib.Sequences import framesOf
 from MedSRLib.TrainingPanel import TrainingPanel
 from MedSRLib.Translation import tr as _
 
@@ -34,7 +38,8 @@ class Panel:
 
     Args:
         ui: the widgets by name.
-        logic: `MedSRLogic`, or anything with its ``resolver``, ``queue``, ``trainingSets`` and ``installLogic``.
+        logic: `MedSRLogic`, or anything with its ``resolver``, ``queue``, ``seriesSaver``, ``seriesChecker``,
+            ``trainingSets`` and ``installLogic``.
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
@@ -43,22 +48,21 @@ class Panel:
         self.job: SceneJob | None = None
         self._parameters: Any = None
         self._suggestedFor = ""
-        self._suggestedTarget = ""
+        self._suggestedTarget: Target | None = None
         self._observed: tuple[Any, list[int]] = (None, [])
         self._why = ""
         previewer = Previewer(logic.resolver.planner, logic.resolver.expectedSeconds)
         self.view = PreviewView(ui, previewer, self._installHint)
         self.runView = RunView(ui, ui.applyButton, ui.progressBar, Line(ui.statusLabel), doneText)
-        self.resultView = ResultView(ui, self._whatToCompare, self._setFade)
+        self.resultView = ResultView(ui, self._whatToCompare, self._setFade, logic.seriesSaver, logic.seriesChecker)
         self.batch = BatchPanel(ui, logic.queue, previewer, self.resultView.update)
         self.training = TrainingPanel(ui, logic)
-        self._combos = self._bindCombos()
+        self.mapBoxes = MapBoxes(ui.mapsWidget, ui.outputSelector, _declaredMaps())
+        self.connectors = self._makeConnectors()
         self._previewTimer = qt.QTimer()
         self._previewTimer.setSingleShot(True)
         self._previewTimer.timeout.connect(self.updatePreview)
         ui.applyButton.clicked.connect(self.onApply)
-        ui.interpreterButton.clicked.connect(self.onChooseInterpreter)
-        ui.wheelButton.clicked.connect(self.onChooseWheelFolder)
 
     def close(self) -> None:
         """Let go of everything that could call back."""
@@ -80,8 +84,6 @@ class Panel:
             self._suggestedFor = ""
             return
         self._observe(parameters.inputVolume)
-        for binding in self._combos:
-            binding.show(parameters.getValue(binding.name))
         self.logic.resolver.interpreterPath = parameters.interpreterPath
         self.logic.resolver.runner.keepWarm = parameters.keepWarm
         self.logic.installLogic.wheelFolder = parameters.wheelFolder
@@ -128,17 +130,17 @@ class Panel:
         A slice thickness does not, where another input was chosen before: it was that of the other one.
         """
         parameters = self._parameters
-        targets = (Parameter.ISOTROPIC, Parameter.TWICE)
-        fitting = Parameter.TWICE if facts.isIsotropic else Parameter.ISOTROPIC
-        fitting = Parameter.TWICE_IN_PLANE if facts.isOneSlice else fitting
+        targets = (Target.ISOTROPIC, Target.TWICE)
+        fitting = Target.TWICE if facts.isIsotropic else Target.ISOTROPIC
+        fitting = Target.TWICE_IN_PLANE if facts.isOneSlice else fitting
         with slicer.util.NodeModify(parameters.parameterNode):
             unfit = targets if facts.isOneSlice else targets[:1] if facts.isIsotropic else ()
             if parameters.target in unfit:
                 parameters.target = self._suggestedTarget = fitting
             elif self._suggestedTarget and parameters.target == self._suggestedTarget:
                 parameters.target = fitting
-                self._suggestedTarget = "" if fitting == Parameter.ISOTROPIC else fitting
-            if parameters.target != Parameter.SPACING:
+                self._suggestedTarget = None if fitting == Target.ISOTROPIC else fitting
+            if parameters.target != Target.SPACING:
                 finest = max(0.05, min(facts.spacing))
                 parameters.spacingX = parameters.spacingY = parameters.spacingZ = round(finest, 3)
             if isOther:
@@ -154,12 +156,14 @@ class Panel:
         if node is None or self.view.facts is None:
             self._why = _("Choose a volume first") if node is None else self.view.problem
             self.view.showNoPlan()
-        elif parameters.target == Parameter.REFERENCE and parameters.referenceVolume is None:
+        elif parameters.target == Target.REFERENCE and parameters.referenceVolume is None:
             self._why = _("Choose the volume whose grid the result takes.")
             self.view.showNoPlan(self._why)
         else:
-            self._why = self.view.showPlan(node, self._options(), self._reference())
+            frames = self.view.facts.frames if parameters.allFrames else 0
+            self._why = self.view.showPlan(node, self._options(), self._reference(), frames or 1)
         self.view.showModel(parameters.model)
+        self.mapBoxes.forbid(self.view.plan.withoutMaps if self.view.plan else {})
         self._updateApply()
 
     def _installHint(self, packages: Sequence[str]) -> str:
@@ -169,13 +173,13 @@ class Panel:
     def _showNeededControls(self) -> None:
         target = self._parameters.target
         for widget in (self.ui.spacingLabel, self.ui.spacingWidget):
-            widget.setVisible(target == Parameter.SPACING)
+            widget.setVisible(target == Target.SPACING)
         for widget in (self.ui.referenceLabel, self.ui.referenceSelector):
-            widget.setVisible(target == Parameter.REFERENCE)
-        isColour = SceneIO.isImage(self._parameters.inputVolume) and self._parameters.inputVolume.IsA(
-            "vtkMRMLVectorVolumeNode"
-        )
-        self.ui.mapsWidget.setEnabled(not isColour)
+            widget.setVisible(target == Target.REFERENCE)
+        node = self._parameters.inputVolume
+        isSequence = self._parameters.allFrames and framesOf(node) is not None
+        self.ui.mapsWidget.setEnabled(not SceneIO.isColour(node) and not isSequence)
+        self.ui.outputSelector.setEnabled(not isSequence)
 
     def _updateApply(self) -> None:
         button = self.ui.applyButton
@@ -210,9 +214,11 @@ class Panel:
         self.runView.showStarting(_("Super-resolving {name}").format(name=parameters.inputVolume.GetName()))
         try:
             self.job = self.logic.resolver.start(
-                parameters.inputVolume, output=parameters.outputVolume,
-                maps=[] if facts.isColour else Parameter.mapsOf(parameters),
-                reference=self._reference(), progress=self.onProgress, completed=self.onCompleted, **self._options(),
+                parameters.inputVolume, reference=self._reference(), progress=self.onProgress,
+                completed=self.onCompleted, **self._options(),
+                **Parameter.outcomeOf(
+                    parameters, parameters.outputVolume, facts.isColour, facts.frames > 0, self.view.plan.withoutMaps
+                ),
             )  # fmt: skip
         except Exception as error:
             self.runView.showFailure(error)
@@ -240,12 +246,11 @@ class Panel:
         return Parameter.optionsOf(self._parameters, self._sliceAxis())
 
     def _sliceAxis(self) -> str:
-        axis = self._parameters.sliceAxis
-        facts = self.view.facts
-        return axis if axis in ("x", "y", "z") else (facts.sliceAxis if facts else None) or ""
+        axis, facts = self._parameters.sliceAxis, self.view.facts
+        return axis.value if axis is not SliceAxis.AUTO else (facts.sliceAxis if facts else None) or ""
 
     def _reference(self) -> Any:
-        return self._parameters.referenceVolume if self._parameters.target == Parameter.REFERENCE else None
+        return self._parameters.referenceVolume if self._parameters.target == Target.REFERENCE else None
 
     def _setFade(self, fade: float) -> None:
         if self._parameters is not None:
@@ -266,46 +271,20 @@ class Panel:
                 return source, node
         return None
 
-    # -- choosing paths --------------------------------------------------------------------------------------------
-
-    def onChooseInterpreter(self, *_arguments: Any) -> None:
-        """Ask for another Python."""
-        path = qt.QFileDialog.getOpenFileName(self.ui.interpreterButton, _("A Python that has medsr"))
-        self._take("interpreterPath", path)
-
-    def onChooseWheelFolder(self, *_arguments: Any) -> None:
-        """Ask for a folder of wheels."""
-        path = qt.QFileDialog.getExistingDirectory(self.ui.wheelButton, _("Folder with wheels"))
-        self._take("wheelFolder", path)
-
-    def _take(self, name: str, path: Any) -> None:
-        text = path[0] if isinstance(path, (tuple, list)) else path  # PySide and PythonQt differ
-        if text and self._parameters is not None:
-            self._parameters.setValue(name, str(text))
-
-    # -- combo boxes -----------------------------------------------------------------------------------------------
-
-    def _bindCombos(self) -> list[Choices.ComboBinding]:
-        ui = self.ui
-        boxes = [
-            (ui.targetCombo, "target", Choices.targetEntries()),
-            (ui.profileCombo, "profile", _fromLibrary(Choices.profileEntries, Choices.automaticProfile())),
-            (ui.modelCombo, "model", _fromLibrary(Choices.modelEntries, Choices.automaticModel())),
-            (ui.modeCombo, "mode", Choices.modeEntries()),
-            (ui.effortCombo, "effort", Choices.effortEntries()),
-            (ui.modalityCombo, "modality", Choices.modalityEntries()),
-            (ui.axisCombo, "sliceAxis", Choices.axisEntries()),
-            (ui.deviceCombo, "device", Choices.deviceEntries()),
-            (ui.precisionCombo, "precision", Choices.precisionEntries()),
-        ]
-        return [Choices.ComboBinding(combo, name, entries, self._chosen) for combo, name, entries in boxes]
-
-    def _chosen(self, name: str, value: str) -> None:
-        if self._parameters is not None:
-            self._parameters.setValue(name, value)
+    def _makeConnectors(self) -> dict[str, Any]:
+        """Parameter -> what ties it to its widget, where Slicer itself does not."""
+        ui, paths = self.ui, ctk.ctkPathLineEdit
+        return {
+            "profile": ListConnector(ui.profileCombo, _entries(Choices.profileEntries, Choices.automaticProfile())),
+            "model": ListConnector(ui.modelCombo, _entries(Choices.modelEntries, Choices.automaticModel())),
+            "maps": self.mapBoxes,
+            "interpreterPath": PathConnector(ui.interpreterLineEdit, paths.Files),
+            "wheelFolder": PathConnector(ui.wheelLineEdit, paths.Dirs),
+            **self.training.connectors,
+        }
 
 
-def _fromLibrary(
+def _entries(
     entries: Callable[[], list[tuple[str, str, str]]], automatic: tuple[str, str, str]
 ) -> list[tuple[str, str, str]]:
     """Entries of the library; without it only the automatic one, so that the panel opens and says what is wrong."""
@@ -316,6 +295,14 @@ def _fromLibrary(
         return entries()
     except Exception as error:  # no library, an old Python, a damaged bundle
         return [(*automatic[:2], str(error))]
+
+
+def _declaredMaps() -> Mapping[str, Any]:
+    """The maps of the library; none without it."""
+    try:
+        return Maps.declared()
+    except Exception:  # as above; the line about the volume says what is wrong
+        return {}
 
 
 def _results() -> list[Any]:

@@ -1,6 +1,6 @@
 """Every choice of the panel, kept in the scene."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,13 +8,25 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.util import NodeModify
 
+from MedSRLib import Maps
+from MedSRLib.Choices import (
+    Choice,
+    Device,
+    Effort,
+    Modality,
+    Mode,
+    Precision,
+    SliceAxis,
+    Target,
+    TrainingFormat,
+    TrainingSource,
+)
+
 if TYPE_CHECKING:
     from MedSRLib.Protocols import WrappedParameters
 else:
     WrappedParameters = object  # the decorator adds what it stands for
 
-SCENE, FOLDER = "scene", "folder"
-ISOTROPIC, TWICE, TWICE_IN_PLANE, SPACING, REFERENCE = "isotropic", "x2", "x2-in-plane", "spacing", "reference"
 _PAIRS, _PAIR_VOLUME, _PAIR_SEGMENTATION = "trainingPairs", "trainingPairVolume", "trainingPairSegmentation"
 
 
@@ -26,19 +38,20 @@ class MedSRParameterNode(WrappedParameters):
         inputVolume: what is super-resolved, grey or RGB (a vector volume is a scalar volume, too; the selectors hide
             other kinds).
         outputVolume: the volume to fill; None makes a new one.
-        referenceVolume: its grid is the target, for the preset "reference".
-        target: preset: "isotropic", "x2", "x2-in-plane", "spacing" or "reference".
-        spacingX, spacingY, spacingZ: mm, for the preset "spacing".
+        referenceVolume: its grid is the target, for "Same grid as".
+        allFrames: of a volume that shows a frame of a sequence, super-resolve all frames.
+        target: preset.
+        spacingX, spacingY, spacingZ: mm, for custom spacing.
         sliceThickness: mm; 0 takes what the header says, else what the voxels show.
         profile: "auto", or a name of `medsr.physics.profiles.MEASURED`.
-        sliceAxis: "auto", "x", "y" or "z".
+        sliceAxis: across the slices.
         model: "auto" or a name of the catalog.
-        mode: "auto", "3d" or "2d".
-        effort: "fast", "standard" or "thorough".
-        modality: "auto", "MR" or "CT".
-        differenceMap, residualMap: further volumes to make.
-        device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: voxel type of the output: "same", "float32", ...
+        mode: volumetric or slice by slice.
+        effort: how much work networks do.
+        modality: what the voxels are.
+        maps: names of further volumes to make, with spaces between them.
+        device: where to compute.
+        precision: voxel type of the output.
         memoryLimitGB: 0 for what is free.
         consistency: make a network's result agree with the measured data.
         interpreterPath: another Python that has medsr; empty for Slicer's own (or MEDSR_PYTHON).
@@ -47,33 +60,33 @@ class MedSRParameterNode(WrappedParameters):
         fade: opacity of the result over the input.
         trainingVolume, trainingSegmentation: the pair that "Add pair" puts on the list; the list itself is `pairsOf`.
         trainingFirstWins: let the first of two segments that overlap win, instead of refusing them.
-        trainingSource: "scene" or "folder".
-        trainingFolder: dataset to take the labelled images from, for "folder".
+        trainingSource: where labelled images come from.
+        trainingFolder: dataset to take them from, where that is a folder.
         trainingRecipe: name of a recipe of the library.
         trainingCopies: new images for each image.
         trainingSeed: random seed.
-        trainingFormat: "same", "decathlon", "nnunet" or "bids".
+        trainingFormat: layout of the new training set.
         trainingOutput: folder of the new training set.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
     outputVolume: vtkMRMLScalarVolumeNode
     referenceVolume: vtkMRMLScalarVolumeNode
-    target: str = ISOTROPIC
+    allFrames: bool = False
+    target: Target = Target.ISOTROPIC
     spacingX: Annotated[float, WithinRange(0.05, 20)] = 1.0
     spacingY: Annotated[float, WithinRange(0.05, 20)] = 1.0
     spacingZ: Annotated[float, WithinRange(0.05, 20)] = 1.0
     sliceThickness: Annotated[float, WithinRange(0, 50)] = 0.0
     profile: str = "auto"
-    sliceAxis: str = "auto"
+    sliceAxis: SliceAxis = SliceAxis.AUTO
     model: str = "auto"
-    mode: str = "auto"
-    effort: str = "standard"
-    modality: str = "auto"
-    differenceMap: bool = False
-    residualMap: bool = False
-    device: str = "auto"
-    precision: str = "same"
+    mode: Mode = Mode.AUTO
+    effort: Effort = Effort.STANDARD
+    modality: Modality = Modality.AUTO
+    maps: str = ""
+    device: Device = Device.AUTO
+    precision: Precision = Precision.SAME
     memoryLimitGB: Annotated[float, WithinRange(0, 4096)] = 0.0
     consistency: bool = True
     interpreterPath: str = ""
@@ -83,13 +96,26 @@ class MedSRParameterNode(WrappedParameters):
     trainingVolume: vtkMRMLScalarVolumeNode
     trainingSegmentation: vtkMRMLSegmentationNode
     trainingFirstWins: bool = False
-    trainingSource: str = SCENE
+    trainingSource: TrainingSource = TrainingSource.SCENE
     trainingFolder: str = ""
     trainingRecipe: str = "sr-x2"
     trainingCopies: Annotated[int, WithinRange(1, 100)] = 1
     trainingSeed: Annotated[int, WithinRange(0, 999999)] = 0
-    trainingFormat: str = "same"
+    trainingFormat: TrainingFormat = TrainingFormat.SAME
     trainingOutput: str = ""
+
+
+def choices() -> dict[str, type[Choice]]:
+    """The parameters that are one of several fixed choices."""
+    kinds = MedSRParameterNode.__annotations__.items()
+    return {name: kind for name, kind in kinds if isinstance(kind, type) and issubclass(kind, Choice)}
+
+
+def forgetUnknown(node: Any) -> None:
+    """Drop choices of another version from a parameter node, on which Slicer would stumble: the default counts."""
+    for name, kind in choices().items():
+        if node.GetParameter(name) not in ("", *kind.__members__):
+            node.UnsetParameter(name)
 
 
 def snapshot(parameters: MedSRParameterNode) -> SimpleNamespace:
@@ -111,31 +137,31 @@ def optionsOf(parameters: MedSRParameterNode, sliceAxis: str = "") -> dict[str, 
             slice profile; empty where nothing tells.
     """
     options: dict[str, Any] = {}
-    if parameters.target == ISOTROPIC:
+    if parameters.target is Target.ISOTROPIC:
         options["isotropic"] = True
-    elif parameters.target == TWICE:
+    elif parameters.target is Target.TWICE:
         options["scale"] = (2.0, 2.0, 2.0)
-    elif parameters.target == TWICE_IN_PLANE:
+    elif parameters.target is Target.TWICE_IN_PLANE:
         options["scale"] = inPlane(sliceAxis or "z")["scale"]
-    elif parameters.target == SPACING:
+    elif parameters.target is Target.SPACING:
         options["spacing"] = (parameters.spacingX, parameters.spacingY, parameters.spacingZ)
     if parameters.sliceThickness > 0:
         options["slice_thickness"] = parameters.sliceThickness
     if parameters.memoryLimitGB > 0:
         options["memory"] = f"{parameters.memoryLimitGB:g}GB"
-    if parameters.precision != "same":
-        options["dtype"] = parameters.precision
-    if parameters.effort != "standard":
-        options["effort"] = parameters.effort
+    if parameters.precision is not Precision.SAME:
+        options["dtype"] = parameters.precision.value
+    if parameters.effort is not Effort.STANDARD:
+        options["effort"] = parameters.effort.value
     if not parameters.consistency:
         options["consistency"] = False
     for name, value in {
         "profile": _profileOf(parameters.profile, sliceAxis),
-        "slice_axis": parameters.sliceAxis,
+        "slice_axis": parameters.sliceAxis.value,
         "model": parameters.model,
-        "mode": parameters.mode,
-        "modality": parameters.modality,
-        "device": parameters.device,
+        "mode": parameters.mode.value,
+        "modality": parameters.modality.value,
+        "device": parameters.device.value,
     }.items():
         if value != "auto":
             options[name] = value
@@ -154,9 +180,26 @@ def _profileOf(profile: str, sliceAxis: str) -> str:
 
 
 def mapsOf(parameters: MedSRParameterNode) -> list[str]:
-    """The maps that were asked for."""
-    wanted = {"difference": parameters.differenceMap, "residual": parameters.residualMap}
-    return [name for name, on in wanted.items() if on]
+    """The maps that were asked for, of those that the library declares."""
+    return [name for name in Maps.declared() if name in parameters.maps.split()]
+
+
+def outcomeOf(
+    parameters: Any, output: Any, isColour: bool, isFrame: bool, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """Where the result goes and what comes with it, as `SuperResolver.start` takes it.
+
+    Args:
+        parameters: the choices.
+        output: volume to fill, None for a new one.
+        isColour: the input is RGB, of which no maps are made.
+        isFrame: the input is a frame of a sequence; all frames make a new sequence, without maps.
+        without: maps that the model cannot make.
+    """
+    if isFrame and parameters.allFrames:
+        return {"all_frames": True}
+    maps = [] if isColour else [name for name in mapsOf(parameters) if name not in without]
+    return {"output": output, "maps": maps}
 
 
 def trainingOptionsOf(parameters: MedSRParameterNode) -> dict[str, Any]:
@@ -165,10 +208,10 @@ def trainingOptionsOf(parameters: MedSRParameterNode) -> dict[str, Any]:
         "recipes": (parameters.trainingRecipe,),
         "per_image": parameters.trainingCopies,
         "seed": parameters.trainingSeed,
-        "format": parameters.trainingFormat,
+        "format": parameters.trainingFormat.value,
     }
-    if parameters.device != "auto":
-        options["device"] = parameters.device
+    if parameters.device is not Device.AUTO:
+        options["device"] = parameters.device.value
     if parameters.memoryLimitGB > 0:
         options["memory"] = f"{parameters.memoryLimitGB:g}GB"
     return options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import slicer
 import slicer.util
 import vtk
 
-from MedSRLib import SceneIO, ScenePlan
+from MedSRLib import Maps, SceneIO, ScenePlan
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Messages import acquisitionText, inWords, resolutionText
+from MedSRLib.Sequences import framesOf
 from MedSRLib.Translation import tr as _
 
 _GUESSED = ("known.air", "known.intensities")
@@ -33,6 +34,8 @@ class InputFacts:
         isOneSlice: True for a single slice, which can be made finer within its plane only.
         isColour: True for RGB.
         spacing: mm along each grid axis.
+        frame: which frame of a sequence the volume shows, from 1 on; 0 for none.
+        frames: how many the sequence has; 0 for none.
     """
 
     text: str
@@ -43,6 +46,8 @@ class InputFacts:
     isOneSlice: bool
     isColour: bool
     spacing: tuple[float, float, float]
+    frame: int = 0
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class PlanPreview:
         why: why that is no network, where one was looked for.
         packages: Python packages that it needs.
         fits: False when more memory is needed than is free.
+        withoutMaps: maps that the model cannot make, each with the reason.
     """
 
     text: str
@@ -70,6 +76,7 @@ class PlanPreview:
     why: str
     packages: tuple[str, ...]
     fits: bool = True
+    withoutMaps: Mapping[str, str] = field(default_factory=dict)
 
 
 class Previewer:
@@ -113,7 +120,8 @@ class Previewer:
         slices = ""
         if not oneSlice and not isotropic and across is not None:
             slices = _("{plane} slices").format(plane=_plane(volumeNode, "xyz".index(across)))
-        warnings = [*_frameText(volumeNode), *volume.warnings]
+        frames = framesOf(volumeNode)
+        warnings = list(volume.warnings)
         if volume.array.dtype.itemsize == 1 and volume.array.ndim == 3:
             warnings.append(
                 _("Only 8 bits per voxel: the grey levels were already rounded before, fine contrast is gone.")
@@ -122,7 +130,7 @@ class Previewer:
             warnings.append(_("Already isotropic: choose a finer target than the input's own spacing."))
         return InputFacts(
             f"{volume.geometry.describe()}, {kind}", slices, tuple(warnings), across, isotropic, oneSlice,
-            volume.array.ndim == 4, spacing,
+            volume.array.ndim == 4, spacing, frames.number if frames else 0, frames.count if frames else 0,
         )  # fmt: skip
 
     def preview(
@@ -130,8 +138,9 @@ class Previewer:
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
         options: Mapping[str, Any],
         referenceNode: slicer.vtkMRMLVolumeNode | None = None,
+        frames: int = 1,
     ) -> PlanPreview:
-        """What `options` will make of the volume.
+        """What `options` will make of the volume, or of so many frames like it.
 
         Raises:
             SceneError, medsr.errors.MedSRError: it cannot be done; the text says why.
@@ -151,7 +160,7 @@ class Previewer:
             text = _("This needs about {need:.1f} GB of memory, {free:.1f} GB may be used. Choose a coarser target.")
             warnings.insert(0, text.format(need=cost["memory_bytes"] / 1e9, free=(limit or 0) / 1e9))
         model = plan.entry.name
-        seconds = timeText(self._expected(cost["seconds"], model))
+        seconds = timeText(self._expected(frames * cost["seconds"], model))
         grid = plan.target.output.describe()
         text = _("{time}: {size} voxels of {spacing} mm").format(
             time=seconds, size=" x ".join(map(str, plan.target.output.size_xyz)),
@@ -164,7 +173,7 @@ class Previewer:
         sampled = _sampled(plan)
         return PlanPreview(
             text, costs, resolutionText(sampled), acquisitionText(sampled, planned.sliceAxis), tuple(warnings), model,
-            why, plan.packages, fits,
+            why, plan.packages, fits, Maps.impossible(plan),
         )  # fmt: skip
 
 
@@ -180,22 +189,6 @@ def _isToldOfTheInput(notice: Any, plan: Any) -> bool:
     if notice.kind == "acquisition.interpolated":
         return any(found.axis == notice.values["axis"] and found.source == SceneIO.SOURCE for found in plan.evidence)
     return notice.kind == "source"
-
-
-def _frameText(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
-    """Which frame of a sequence a volume shows now, where it shows one."""
-    scene = volumeNode.GetScene()
-    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene=scene) if scene else ()
-    for browser in browsers:
-        shown = vtk.vtkCollection()
-        browser.GetAllProxyNodes(shown)
-        if shown.IsItemPresent(volumeNode):
-            return [
-                _("This is frame {number} of {count} of a sequence: only this frame is super-resolved.").format(
-                    number=browser.GetSelectedItemNumber() + 1, count=browser.GetNumberOfItems()
-                )
-            ]
-    return []
 
 
 def _plane(volumeNode: slicer.vtkMRMLScalarVolumeNode, axis: int) -> str:

@@ -9,6 +9,7 @@ from MedSRLib import Choices
 from MedSRLib.Line import WARNING, Line
 from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import InputFacts, PlanPreview, Previewer
+from MedSRLib.Sequences import framesOf
 from MedSRLib.Translation import tr as _
 
 
@@ -40,7 +41,9 @@ class PreviewView:
     def showInput(self, node: Any) -> bool:
         """Describe a volume, or None; False where it is the one that is shown, with the same voxels."""
         image = node.GetImageData() if node else None
-        key = f"{node.GetID()} {image.GetMTime() if image else 0} {node.GetMTime()}" if node else "none"
+        frames = framesOf(node)
+        shown = f"{frames.number} of {frames.count}" if frames else ""
+        key = f"{node.GetID()} {image.GetMTime() if image else 0} {node.GetMTime()} {shown}" if node else "none"
         if key == self._seen:
             return False
         self._seen = key
@@ -51,16 +54,17 @@ class PreviewView:
             except Exception as error:  # every problem is one that the click would have
                 self.problem = forPanel(str(error))
         self._input.show(self.facts.text if self.facts else "" if node else _("Choose a volume."))
+        self._showFrames()
         self._inputWarning.show(*(self.facts.warnings if self.facts else (self.problem,)))
         self._showResolution()
         return True
 
-    def showPlan(self, node: Any, options: Mapping[str, Any], reference: Any) -> str:
+    def showPlan(self, node: Any, options: Mapping[str, Any], reference: Any, frames: int = 1) -> str:
         """Say what a job with these options will make; return why it cannot be done, empty where it can."""
         why, warnings = "", tuple[str, ...]()
         self.plan = None
         try:
-            self.plan = self._previewer.preview(node, options, reference)
+            self.plan = self._previewer.preview(node, options, reference, frames)
             warnings = self.plan.warnings
         except Exception as error:  # every problem of the preview is one that the click would have
             why = forPanel(str(error))
@@ -93,6 +97,13 @@ class PreviewView:
         self._result.show(_("About {what}").format(what=self.plan.text) if self.plan else "")
         self._resultWarning.show(*warnings)
         self._showResolution()
+
+    def _showFrames(self) -> None:
+        count = self.facts.frames if self.facts else 0
+        self.ui.allFramesCheckBox.setVisible(count > 0)
+        if self.facts and count:
+            text = _("All {count} frames of the sequence, not only frame {number}")
+            self.ui.allFramesCheckBox.setText(text.format(count=count, number=self.facts.frame))
 
     def _showResolution(self) -> None:
         parts = [self.facts.slices if self.facts else "", self.plan.resolution if self.plan else ""]

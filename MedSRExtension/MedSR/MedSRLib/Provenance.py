@@ -11,12 +11,21 @@ import slicer
 
 PREFIX = "MedSR."
 MAP = PREFIX + "map"
-ROLE_INPUT = "MedSR.input"
-ROLE_DIFFERENCE = "MedSR.difference"
-ROLE_RESIDUAL = "MedSR.residual"
+ROLE_INPUT = PREFIX + "input"
+
+
+def roleOf(mapName: str) -> str:
+    """The reference of a result to one of its maps."""
+    return PREFIX + mapName
 
 
 def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Mapping[str, Any]) -> None:
+    """Write on the node what was done to it, and of which node it was made."""
+    writeReport(node, source, report)
+    node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
+
+
+def writeReport(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Mapping[str, Any]) -> None:
     """Write on the node what was done to it: single facts to read, and the whole report as JSON."""
     facts = {
         "version": report.get("versions", {}).get("medsr", ""),
@@ -31,7 +40,14 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
     }
     for name, value in facts.items():
         node.SetAttribute(PREFIX + name, str(value))
-    node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
+
+
+def madeBy(report: Mapping[str, Any]) -> str:
+    """What made a result, in the words of the library; the mark of models that may invent detail is among them."""
+    from medsr.catalog import PERCEPTUAL
+
+    version, mark = report.get("versions", {}).get("medsr", ""), f"{PERCEPTUAL}; " if report.get("perceptual") else ""
+    return f"MedSR {version}; {mark}model {report.get('model', '')} {report.get('model_version', '')}".strip()
 
 
 def markMap(node: slicer.vtkMRMLNode, name: str) -> None:

@@ -6,6 +6,9 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from MedSRLib.ErrorReport import errorRows, histogramHtml, phantomsHtml
 from MedSRLib.Messages import acquisitionText, inWords
 from MedSRLib.Preview import timeText
 from MedSRLib.Provenance import decisionOf
@@ -36,6 +39,8 @@ def trustText(report: Mapping[str, Any]) -> str:
     if percent < 0.01:
         deviation = _("below 0.01 %")
     text = _("Deviation from the measured data: {deviation}").format(deviation=deviation)
+    if report.get("frames"):
+        text = _("{text} in the worst of {count} frames").format(text=text, count=len(report["frames"]))
     return _("{text}, as enforced").format(text=text) if _isEnforced(report) else text
 
 
@@ -85,6 +90,7 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (_("Acquisition"), _acquisition(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
         (_("What that says"), trustMeaning(report) if report.get("consistency") else ""),
+        *errorRows(report),
         (_("Not determined by the input"), str(report.get("undetermined", {}).get("meaning", ""))),
         (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
         (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),
@@ -92,13 +98,16 @@ def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, value) for label, value in rows if value]
 
 
-def reportHtml(report: Mapping[str, Any]) -> str:
-    """The report as a page."""
+def reportHtml(report: Mapping[str, Any], halfWidths: np.ndarray | None = None) -> str:
+    """The report as a page; with the half-widths of the error map, where there is one."""
     rows = "".join(
         f"<tr><td style='padding:2px 12px 2px 0'><b>{html.escape(label)}</b></td><td>{html.escape(value)}</td></tr>"
         for label, value in reportRows(report)
     )
     parts = [f"<table>{rows}</table>"]
+    if halfWidths is not None and report.get("error"):
+        parts.append(histogramHtml(halfWidths, report["error"].get("unit", "")))
+    parts.append(phantomsHtml(report.get("phantoms", ())))
     for title, key in ((_("Decisions"), "decisions"), (_("Warnings"), "warnings")):
         items = "".join(f"<li>{html.escape(inWords(told))}</li>" for told in report.get(key, ()))
         if items:

@@ -1,4 +1,4 @@
-"""The part of the panel that compares input and result: original, side by side, faded, difference, report."""
+"""The part of the panel that compares input and result: original, side by side, fade, maps, report, save."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import qt
 import slicer
 import slicer.util
 
-from MedSRLib import Compare, Provenance
+from MedSRLib import Compare, Maps, Provenance
+from MedSRLib.CheckView import CheckView
+from MedSRLib.ErrorReport import halfWidthsIn
 from MedSRLib.Line import Line
+from MedSRLib.MapView import MapView
 from MedSRLib.Report import reportHtml, trustMeaning, trustText
+from MedSRLib.SaveView import SaveView
+from MedSRLib.SeriesChecker import CheckJob, SeriesChecker
+from MedSRLib.SeriesSaver import SeriesSaver
 from MedSRLib.Translation import tr as _
 
 _FADE_STEP = 0.1
@@ -25,12 +31,22 @@ class ResultView:
         ui: the widgets by name.
         whatToCompare: gives (input node, result node), or None.
         setFade: takes a new opacity of the result over the input.
+        seriesSaver: saves results as DICOM series.
+        seriesChecker: checks results against another series.
     """
 
     def __init__(
-        self, ui: Any, whatToCompare: Callable[[], tuple[Any, Any] | None], setFade: Callable[[float], None]
+        self,
+        ui: Any,
+        whatToCompare: Callable[[], tuple[Any, Any] | None],
+        setFade: Callable[[float], None],
+        seriesSaver: SeriesSaver,
+        seriesChecker: SeriesChecker,
     ) -> None:
         self.ui = ui
+        self.save = SaveView(ui, seriesSaver)
+        self.maps = MapView(ui, lambda: Compare.leaveSideBySide(_layoutManager()), self._showWithoutMap)
+        self.check = CheckView(ui, seriesChecker, self._showChecked)
         self._whatToCompare = whatToCompare
         self._setFade = setFade
         self._fade: float | None = None
@@ -40,7 +56,6 @@ class ResultView:
         self.dialog: Any = None
         ui.originalButton.clicked.connect(self.onOriginal)
         ui.sideBySideButton.clicked.connect(self.onSideBySide)
-        ui.differenceButton.clicked.connect(self.onDifference)
         ui.reportButton.clicked.connect(self.onReport)
         # A shortcut of this section is asleep while the section is hidden or has nothing to compare.
         self.shortcuts = {name: self._shortcut(keys) for name, keys in KEYS.items()}
@@ -49,7 +64,13 @@ class ResultView:
         self.shortcuts["more"].activated.connect(lambda: self._fadeBy(_FADE_STEP))
 
     def close(self) -> None:
-        """Close the report."""
+        """Close the report, and let go of the result."""
+        self.save.showResult(None)
+        self.check.showResult(None)
+        self.maps.close()
+        self._closeReport()
+
+    def _closeReport(self) -> None:
         if self.dialog is not None:
             self.dialog.close()
             self.dialog = None
@@ -62,6 +83,7 @@ class ResultView:
         if pair is not None and fade is not None and self._fade is not None and fade != self._fade:
             Compare.leaveSideBySide(_layoutManager())
             Compare.showFaded(*pair, fade)
+            self.maps.forget()
         self._fade = fade
         self.ui.originalButton.setChecked(pair is not None and fade == 0)
 
@@ -71,6 +93,7 @@ class ResultView:
         if self._fade == 0:
             self._setFade(self._before)
         Compare.showFaded(inputNode, resultNode, 1.0 if self._fade is None else self._fade)
+        self.maps.forget()
 
     def onOriginal(self, *_arguments: Any) -> None:
         """The input alone; once more, the result again."""
@@ -91,26 +114,32 @@ class ResultView:
         finally:
             self._isArranging = False
 
-    def onDifference(self, *_arguments: Any) -> None:
-        """The coloured difference over the result."""
+    def _showChecked(self, job: CheckJob) -> None:
+        pair = self._whatToCompare()
+        self._show(pair)
+        if pair and pair[1] is job.result:
+            self.maps.choose(Maps.CONFIRMED)
+
+    def _showWithoutMap(self) -> None:
+        """The result over the input again, as far as it was faded."""
         pair = self._whatToCompare()
         if pair:
-            with slicer.util.tryWithErrorDisplay(_("The difference could not be made."), waitCursor=True):
-                difference = Compare.differenceOf(*pair)
-                Compare.leaveSideBySide(_layoutManager())
-                Compare.showDifference(pair[1], difference)
+            Compare.showFaded(*pair, 1.0 if self._fade is None else self._fade)
 
     def onReport(self, *_arguments: Any) -> None:
         """What was done and how good it is, in a window."""
         pair = self._whatToCompare()
         if not pair:
             return
-        self.close()
+        self._closeReport()
         self.dialog = makeReportDialog(pair[1], self.ui.reportButton.window())
         self.dialog.show()
 
     def _show(self, pair: tuple[Any, Any] | None) -> None:
         self.ui.resultSection.setEnabled(pair is not None)
+        self.save.showResult(pair[1] if pair else None)
+        self.check.showResult(pair[1] if pair else None)
+        self.maps.showPair(pair)
         report = Provenance.reportOf(pair[1]) if pair else None
         self._trust.show(trustText(report) if report else "", about=trustMeaning(report) if report else "")
 
@@ -132,7 +161,7 @@ def makeReportDialog(resultNode: Any, parent: Any = None) -> Any:
     layout = qt.QVBoxLayout(dialog)
     page = qt.QTextBrowser(dialog)
     page.setObjectName("reportPage")
-    page.setHtml(reportHtml(Provenance.reportOf(resultNode) or {}))
+    page.setHtml(reportHtml(Provenance.reportOf(resultNode) or {}, halfWidthsIn(resultNode)))
     layout.addWidget(page)
     close = qt.QPushButton(_("Close"), dialog)
     close.clicked.connect(lambda *_arguments: dialog.close())

@@ -7,12 +7,24 @@ files in LPS.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import slicer
+import slicer.util
+import vtk
+from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
 from MedSRLib.SceneIO import LPS_FROM_RAS, affineSeenFrom, checkedArray, ijkToRas
 from MedSRLib.Translation import tr as _
+
+_LONGEST_LINE = 100_000
+_TYPES = {
+    "signed char": "i1", "unsigned char": "u1", "short": "<i2", "unsigned short": "<u2", "int": "<i4",
+    "unsigned int": "<u4", "long long int": "<i8", "unsigned long long int": "<u8", "float": "<f4", "double": "<f8",
+}  # fmt: skip
+"""As SimpleITK and Slicer name them."""
+_TO_RAS = {"left-posterior-superior": LPS_FROM_RAS, "right-anterior-superior": np.eye(4)}
 
 
 def writeNrrd(volumeNode: slicer.vtkMRMLVolumeNode, path: Path) -> None:
@@ -72,12 +84,46 @@ def readNrrd(path: Path, colour: bool = False) -> slicer.vtkMRMLScalarVolumeNode
     Raises:
         OSError: it cannot be read.
     """
+    with path.open("rb") as file:
+        try:
+            image, ras = _read(file, colour)
+        except (KeyError, ValueError) as error:
+            raise OSError(_("The result at {path} cannot be read: {why}.").format(path=path, why=error)) from error
     node = slicer.vtkMRMLVectorVolumeNode() if colour else slicer.vtkMRMLScalarVolumeNode()
-    storage = slicer.vtkMRMLNRRDStorageNode()
-    storage.SetFileName(str(path))
-    if not storage.ReadData(node) or node.GetImageData() is None:
-        raise OSError(_("The result at {path} cannot be read.").format(path=path))
+    node.SetAndObserveImageData(image)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras))
     return node
+
+
+def _read(file: BinaryIO, colour: bool) -> tuple[vtk.vtkImageData, np.ndarray]:
+    """The voxels of an NRRD file and their matrix to RAS millimetres.
+
+    Straight into the memory of VTK: Slicer's own reader holds a second copy of the volume for a moment.
+    """
+    fields: dict[str, str] = {}
+    for line in iter(lambda: file.readline(_LONGEST_LINE), b""):
+        text = line.decode("ascii", "replace").rstrip("\r\n")
+        if not text:
+            break
+        name, _colon, value = text.partition(": ")
+        fields[name] = value
+    if fields["encoding"] != "raw" or fields.get("endian", "little") != "little":
+        raise ValueError(f"{fields['encoding']}, {fields.get('endian')}")
+    sizes = [int(size) for size in fields["sizes"].split()]
+    kind = np.dtype(_TYPES[fields["type"]])
+    image = vtk.vtkImageData()
+    image.SetDimensions(sizes[-3:])
+    image.AllocateScalars(get_vtk_array_type(kind), sizes[0] if colour else 1)
+    voxels = memoryview(vtk_to_numpy(image.GetPointData().GetScalars())).cast("B")
+    if len(voxels) != kind.itemsize * int(np.prod(sizes, dtype=np.int64)):
+        raise ValueError(f"{len(sizes)} dimensions")
+    if file.readinto(voxels) != len(voxels):  # type: ignore[attr-defined]  # a buffered file fills it all
+        raise ValueError("it is cut short")
+    affine = np.eye(4)
+    vectors = [vector for vector in fields["space directions"].split() if vector != "none"]
+    for axis, vector in enumerate([*vectors, fields["space origin"]]):
+        affine[:3, axis] = [float(number) for number in vector.strip("()").split(",")]
+    return image, _TO_RAS[fields["space"]] @ affine
 
 
 def _header(kind: str, affine: np.ndarray, size: tuple[int, ...]) -> bytes:

@@ -110,6 +110,11 @@ def isImage(node: slicer.vtkMRMLNode | None) -> bool:
     return node is not None and node.GetClassName() in IMAGE_CLASSES
 
 
+def isColour(node: slicer.vtkMRMLNode | None) -> bool:
+    """True for RGB volumes."""
+    return node is not None and node.IsA("vtkMRMLVectorVolumeNode")
+
+
 def factsOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> Any:
     """What is known of the acquisition, as `medsr.facts.Facts` with the source "Slicer"; x is I, y is J, z is K.
 
@@ -299,7 +304,8 @@ def removedOnError(scene: slicer.vtkMRMLScene) -> Iterator[list[slicer.vtkMRMLNo
 
 def removeNode(scene: slicer.vtkMRMLScene, node: slicer.vtkMRMLNode) -> None:
     """Remove a node and the display nodes that only it has."""
-    displays = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+    count = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
+    displays = [node.GetNthDisplayNode(n) for n in range(count)]
     for item in (node, *displays):
         if item is not None and scene.IsNodePresent(item):
             scene.RemoveNode(item)

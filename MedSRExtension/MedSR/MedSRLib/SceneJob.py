@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 import slicer
 
-from MedSRLib import Compare, Provenance, SceneFiles, SceneIO
+from MedSRLib import Maps, Overlay, Provenance, SceneFiles, SceneIO
 from MedSRLib.Errors import JobCancelled
 from MedSRLib.Job import Job
 from MedSRLib.Timing import Timing
 from MedSRLib.Translation import tr as _
 
 RESULT_FILE = "result.nrrd"
-_COLD_S = 0.3
-"""A worker that answers later than this was started for the job."""
 
 
 class SceneJob(Job):
@@ -26,7 +24,7 @@ class SceneJob(Job):
     Attributes:
         input: the node that is super-resolved.
         output: the new volume, None until the job is done.
-        maps: name ("difference", "residual") -> volume, once done.
+        maps: name, one of `medsr.maps.MAPS` -> volume, once done.
         report: what was done: model, grids, consistency, seconds; empty until done.
         timing: learns from how long it takes; None for nobody.
         told: seconds of work that the library estimated.
@@ -54,11 +52,17 @@ class SceneJob(Job):
         self._wanted = outputNode
         self._name = name
         self._mapFiles = dict(mapFiles or {})
+        self._isFirst = False
 
     @property
     def inputIsThere(self) -> bool:
         """False once the input left the scene."""
         return bool(self.input.GetScene()) and self._scene.IsNodePresent(self.input) != 0
+
+    def onStart(self) -> None:
+        """The worker has the job; it may have been started for it."""
+        super().onStart()
+        self._isFirst = self._runner is not None and self._runner.isFresh
 
     def onTick(self) -> None:
         """Stop the work when its input is gone."""
@@ -74,7 +78,7 @@ class SceneJob(Job):
         work = self.seconds - start
         if self.timing is not None:
             model = str(event.report.get("model", ""))
-            self.timing.note(self.told, work, model, start if start > _COLD_S else None)
+            self.timing.note(self.told, work, model, start if known and self._isFirst else None)
         super().onResult(event)
 
     def _take(self, event: Any) -> None:
@@ -89,7 +93,7 @@ class SceneJob(Job):
         self.output, self.maps, self.report = None, {}, {}
 
     def _load(self) -> None:
-        colour = SceneIO.checkedArray(self.input).ndim == 4
+        colour = SceneIO.isColour(self.input)
         loaded = SceneFiles.readNrrd(self._place / RESULT_FILE, colour)
         loadedMaps = {name: SceneFiles.readNrrd(Path(path)) for name, path in self._mapFiles.items()}
         with SceneIO.removedOnError(self._scene) as created:
@@ -109,8 +113,8 @@ class SceneJob(Job):
             SceneIO.copyAppearance(self.input, target)
             Provenance.markResult(target, self.input, self.report)
             for name, node in maps.items():
-                target.SetNodeReferenceID(Provenance.PREFIX + name, node.GetID())
-                Compare.colourDifference(node)
+                target.SetNodeReferenceID(Provenance.roleOf(name), node.GetID())
+                Overlay.paint(node, Maps.declared()[name])
         self.output, self.maps = target, maps
 
 

@@ -98,7 +98,7 @@ def subjectsOf(pairs: Sequence[ScenePair]) -> tuple[str, ...]:
     Patients are numbered: no name of a person gets into a file that may be handed on. A volume of no patient is a
     subject of its own.
     """
-    patients = [_patientItem(pair.volume) for pair in pairs]
+    patients = [patientItem(pair.volume) for pair in pairs]
     known = [item for item in dict.fromkeys(patients) if item]
     return tuple(
         f"patient{known.index(item) + 1}" if item else name for item, name in zip(patients, caseNames(pairs))
@@ -154,7 +154,7 @@ def _emptyTexts(pair: ScenePair, labels: np.ndarray, values: Mapping[str, int]) 
     ]
 
 
-def _patientItem(volume: Any) -> int:
+def patientItem(volume: Any) -> int:
     """Item of the subject hierarchy of the patient that a volume belongs to, 0 when there is none."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     item = hierarchy.GetItemByDataNode(volume) if hierarchy else 0

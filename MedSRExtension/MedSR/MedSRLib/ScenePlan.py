@@ -50,8 +50,22 @@ def optionsOf(options: Mapping[str, Any], reference: slicer.vtkMRMLVolumeNode | 
     return UpscaleOptions.from_dict(given)
 
 
+def foundOptions(plan: Any, options: Any) -> Any:
+    """`options` that also say what a plan found in the voxels, so that other frames are taken to be sampled alike."""
+    import dataclasses
+
+    parts = options.profile.split(",")
+    parts = parts * 3 if len(parts) == 1 else parts
+    for n, (found, spacing) in enumerate(zip(plan.evidence, plan.target.source.spacing_xyz_mm)):
+        if found.source == "voxels":
+            profile = found.profile
+            taper = f":{profile.taper:g}" if profile.taper else ""
+            parts[n] = f"{profile.kind}:{profile.width * spacing:.6g}{taper}"
+    return dataclasses.replace(options, profile=",".join(parts), modality=plan.modality)
+
+
 class ScenePlanner:
-    """Plans jobs, and remembers the last one, and for other options what was seen in the voxels, which takes a moment."""
+    """Plans jobs; remembers the last plan, and for other options what was seen in the voxels, which takes a moment."""
 
     def __init__(self) -> None:
         self._asked: Any = None

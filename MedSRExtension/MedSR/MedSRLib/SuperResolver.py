@@ -10,7 +10,7 @@ from typing import Any
 
 import slicer
 
-from MedSRLib import SceneFiles, SceneIO, ScenePlan
+from MedSRLib import Maps, SceneFiles, SceneIO, ScenePlan, Sequences
 from MedSRLib.Arguments import checkCallback, checkedTypes, checkNode, namesOf
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
@@ -18,11 +18,10 @@ from MedSRLib.Errors import SceneError, SuperResolutionError
 from MedSRLib.Job import DONE
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import RESULT_FILE, SceneJob
+from MedSRLib.SequenceJob import SequenceJob
 from MedSRLib.Timing import Timing
 from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
-
-MAPS = ("difference", "residual")
 
 
 class SuperResolver:
@@ -75,6 +74,7 @@ class SuperResolver:
         name: str = "",
         maps: Sequence[str] = (),
         reference: slicer.vtkMRMLVolumeNode | str | None = None,
+        all_frames: bool = False,
         progress: Callable[[SceneJob], None] | None = None,
         completed: Callable[[SceneJob], None] | None = None,
         **options: Any,
@@ -85,8 +85,10 @@ class SuperResolver:
             volumeNode: the input; it is not changed.
             output: an existing volume whose voxels are replaced when the job succeeds; a new one when None.
             name: of a new output; default: the input's name and "SR".
-            maps: further volumes to make: "difference", "residual".
+            maps: further volumes to make: names of `medsr.maps.MAPS`, such as "error".
             reference: volume node (or image file) whose grid the output takes.
+            all_frames: of a volume that shows a frame of a sequence, super-resolve all frames, into a new sequence. The
+                profiles that are found in the voxels of the frame that is shown count for all.
             progress: called with the job at every step, on the main thread.
             completed: called once with the job when it has ended, however it ended: look at ``job.state``.
             **options: as for the command line: ``scale=2``, ``spacing=(1, 1, 1)``, ``isotropic=True``,
@@ -102,23 +104,36 @@ class SuperResolver:
             InstallError: the model needs packages that are not there.
         """
         ensureCore()
+        from medsr.inference.calibration import calibration_for
+
         maps = namesOf(maps, "maps")
         for callback, argument in ((progress, "progress"), (completed, "completed")):
             checkCallback(callback, argument)
         chosen = self._checkedOptions(volumeNode, output, maps, reference, options)
+        frames = self._checkedFrames(volumeNode, output, maps) if all_frames else None
         planned = self.planner.plan(volumeNode, chosen, reference)
+        if any(Maps.declared()[mapName].needs_calibration for mapName in maps):
+            calibration_for(planned.plan)  # raises where there is none
         if self._prepare is not None:
             self._prepare(planned.plan)
         folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
         mapFiles = {mapName: str(folder / f"{mapName}.nrrd") for mapName in maps}
-        job = SceneJob(
-            volumeNode, folder, outputNode=output, name=name or f"{volumeNode.GetName()} SR", mapFiles=mapFiles,
-            progress=progress, completed=completed,
-        )  # fmt: skip
-        job.timing, job.told = self.timing, planned.plan.estimate()["seconds"]
+        alike = ScenePlan.foundOptions(planned.plan, chosen) if frames else chosen
+
+        def lineOf(voxels: Any) -> str:
+            return self._writeInput(volumeNode, voxels, folder, reference, alike, planned, mapFiles)
+
+        name = name or f"{volumeNode.GetName()} SR"
+        named: dict[str, Any] = {"name": name, "progress": progress, "completed": completed}
+        job: SceneJob = (
+            SequenceJob(volumeNode, folder, frames, lineOf, planned.plan, **named)
+            if frames
+            else SceneJob(volumeNode, folder, outputNode=output, mapFiles=mapFiles, **named)
+        )
+        job.timing, job.told = self.timing, planned.plan.estimate()["seconds"] * (frames.count if frames else 1)
         self._moveWorker()
         try:
-            line = self._writeInput(volumeNode, folder, reference, chosen, planned, mapFiles)
+            line = lineOf(frames.volumes()[0] if frames else volumeNode)
         except OSError as error:
             failure = SuperResolutionError(str(error), "OutputError")
             job.onFailure(failure)
@@ -187,10 +202,11 @@ class SuperResolver:
             raise SceneError(_("The volume is in no scene. Add it first."))
         if output is not None:
             self._checkOutput(output, volumeNode, isColour=array.ndim == 4)
-        unknown = sorted(set(maps) - set(MAPS))
+        known = Maps.declared()
+        unknown = sorted(set(maps) - set(known))
         if unknown:
             raise SceneError(
-                _("There is no map called {name}. Available: {known}.").format(name=unknown[0], known=", ".join(MAPS))
+                _("There is no map called {name}. Available: {known}.").format(name=unknown[0], known=", ".join(known))
             )
         if maps and array.ndim == 4:
             raise SceneError(_("Maps are made of grey images; {name} is RGB.").format(name=volumeNode.GetName()))
@@ -213,15 +229,30 @@ class SuperResolver:
                 ).format(name=output.GetName(), kind=output.GetClassName(), wanted=wanted)
             )
 
+    @staticmethod
+    def _checkedFrames(volumeNode: Any, output: Any, maps: Sequence[str]) -> Sequences.Frames:
+        frames = Sequences.framesOf(volumeNode)
+        if frames is None:
+            raise SceneError(
+                _("{name} shows no frame of a sequence. Leave out all_frames.").format(name=volumeNode.GetName())
+            )
+        if output is not None or maps:
+            raise SceneError(_("All frames make a new sequence, without maps. Leave out output and maps."))
+        return frames
+
     def _writeInput(
-        self, volumeNode: Any, folder: Path, reference: Any, chosen: Any, planned: Any, mapFiles: Mapping[str, str]
-    ) -> str:
-        """Write the files of a job; return its JSON line. What the files cannot say of the input stands in the line."""
+        self, volumeNode: Any, voxels: Any, folder: Path, reference: Any, chosen: Any, planned: Any,
+        mapFiles: Mapping[str, str],
+    ) -> str:  # fmt: skip
+        """Write the files of a job; return its JSON line. What the files cannot say of the input stands in the line.
+
+        `voxels` is the node that is written: `volumeNode`, or one of its frames.
+        """
         import dataclasses
 
         from medsr.jobs import JobSpec
 
-        SceneFiles.writeNrrd(volumeNode, folder / "input.nrrd")
+        SceneFiles.writeNrrd(voxels, folder / "input.nrrd")
         if reference is not None and not isinstance(reference, str):
             grid = folder / ScenePlan.REFERENCE_FILE
             SceneFiles.writeGrid(reference, volumeNode, grid)

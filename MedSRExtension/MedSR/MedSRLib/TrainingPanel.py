@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ctk
 import qt
 import slicer
 import slicer.util
 
 from MedSRLib import Choices, Parameter
+from MedSRLib.Choices import TrainingSource
+from MedSRLib.Connectors import ListConnector, PathConnector
 from MedSRLib.Messages import forPanel
 from MedSRLib.RunView import RunView
 from MedSRLib.SegmentLabels import FIRST, REFUSE
@@ -33,14 +36,17 @@ class TrainingPanel:
         self._parameters: Any = None
         self._listed: list[tuple[Any, Any]] = []
         self._suggestedFor = ""
-        self._recipeTexts: dict[str, str] = {}
         self.runView = RunView(ui, ui.trainingApplyButton, ui.trainingProgressBar, ui.trainingStatusLabel, doneText)
-        self.combos = self._bindCombos()
+        recipes, paths = _recipeEntries(), ctk.ctkPathLineEdit
+        self._recipeTexts = {name: about for name, _text, about in recipes}
+        self.connectors = {
+            "trainingRecipe": ListConnector(ui.trainingRecipeCombo, recipes),
+            "trainingFolder": PathConnector(ui.trainingFolderLineEdit, paths.Dirs),
+            "trainingOutput": PathConnector(ui.trainingOutputLineEdit, paths.Dirs),
+        }
         for button, slot in (
             (ui.trainingAddButton, self.onAdd),
             (ui.trainingRemoveButton, self.onRemove),
-            (ui.trainingFolderButton, self.onChooseFolder),
-            (ui.trainingOutputButton, self.onChooseOutput),
             (ui.trainingCheckButton, self.onCheck),
             (ui.trainingApplyButton, self.onApply),
             (ui.trainingReportButton, self.onReport),
@@ -59,11 +65,9 @@ class TrainingPanel:
         self._parameters = parameters
         if parameters is None:
             return
-        for binding in self.combos:
-            binding.show(parameters.getValue(binding.name))
-        isScene = parameters.trainingSource == Parameter.SCENE
+        isScene = parameters.trainingSource is TrainingSource.SCENE
         self.ui.trainingPairsWidget.setVisible(isScene)
-        for widget in (self.ui.trainingFolderLabel, self.ui.trainingFolderWidget):
+        for widget in (self.ui.trainingFolderLabel, self.ui.trainingFolderLineEdit):
             widget.setVisible(not isScene)
         self.ui.trainingRecipeInfoLabel.setText(self._recipeTexts.get(parameters.trainingRecipe, ""))
         self._suggestSegmentation()
@@ -165,7 +169,7 @@ class TrainingPanel:
         self._updateButtons()
 
     def _source(self) -> Any:
-        if self._parameters.trainingSource == Parameter.SCENE:
+        if self._parameters.trainingSource is TrainingSource.SCENE:
             return Parameter.pairsOf(self._parameters)
         return self._parameters.trainingFolder
 
@@ -192,43 +196,14 @@ class TrainingPanel:
     def _whyNot(self) -> str:
         """What is still to be chosen; empty when all is."""
         if not self._source():
-            isScene = self._parameters.trainingSource == Parameter.SCENE
+            isScene = self._parameters.trainingSource is TrainingSource.SCENE
             return _("Add a volume with its segmentation first") if isScene else _("Choose a dataset first")
         output = self._parameters.trainingOutput
         if not output:
             return _("Choose an output folder first")
         # Relative to what? Slicer's own folder is not what anybody means.
         isFull = Path(output).expanduser().is_absolute()
-        return "" if isFull else _("Give the whole path of the output folder, or choose one with ...")
-
-    # -- choosing --------------------------------------------------------------------------------------------------
-
-    def onChooseFolder(self, *_arguments: Any) -> None:
-        """Ask for the folder of a dataset."""
-        self._take("trainingFolder", qt.QFileDialog.getExistingDirectory(self.ui.trainingFolderButton, _("Dataset")))
-
-    def onChooseOutput(self, *_arguments: Any) -> None:
-        """Ask for the output folder."""
-        self._take("trainingOutput", qt.QFileDialog.getExistingDirectory(self.ui.trainingOutputButton, _("Output")))
-
-    def _take(self, name: str, path: Any) -> None:
-        if path and self._parameters is not None:
-            self._parameters.setValue(name, str(path))
-
-    def _bindCombos(self) -> list[Choices.ComboBinding]:
-        ui = self.ui
-        recipes = _recipeEntries()
-        self._recipeTexts = {name: about for name, _text, about in recipes}
-        boxes = [
-            (ui.trainingSourceCombo, "trainingSource", Choices.trainingSourceEntries()),
-            (ui.trainingRecipeCombo, "trainingRecipe", recipes),
-            (ui.trainingFormatCombo, "trainingFormat", Choices.trainingFormatEntries()),
-        ]
-        return [Choices.ComboBinding(combo, name, entries, self._chosen) for combo, name, entries in boxes]
-
-    def _chosen(self, name: str, value: str) -> None:
-        if self._parameters is not None:
-            self._parameters.setValue(name, value)
+        return "" if isFull else _("Give the whole path of the output folder, or choose one with the button beside it")
 
 
 def _recipeEntries() -> list[tuple[str, str, str]]:

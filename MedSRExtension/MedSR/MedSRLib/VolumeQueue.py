@@ -160,9 +160,13 @@ def itemText(item: QueueItem) -> str:
     words = {
         LISTED: _("listed"),
         WAITING: _("waiting"),
-        RUNNING: _("{percent:.0f} %").format(percent=100 * job.fraction if job else 0),
+        RUNNING: ", ".join(part for part in (getattr(job, "frameText", ""), _percent(job)) if part),
         DONE: _("done"),
         FAILED: _("failed: {why}").format(why=item.why.split("\n")[0]),
         CANCELLED: _("stopped"),
     }
     return f"{item.name}  -  {words[item.state]}"
+
+
+def _percent(job: SceneJob | None) -> str:
+    return _("{percent:.0f} %").format(percent=100 * job.fraction if job else 0)

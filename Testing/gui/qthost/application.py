@@ -142,7 +142,7 @@ class ModulePanel(QtWidgets.QWidget):
         self._column = QtWidgets.QVBoxLayout(content)
         self._column.setSizeConstraint(QtWidgets.QLayout.SetMinAndMaxSize)
         self._column.setContentsMargins(0, 0, 0, 0)
-        self._column.addWidget(QtWidgets.QToolButton(text="Help & Acknowledgement"))
+        self._column.addWidget(QtWidgets.QToolButton(text="Help && Acknowledgement"))
         room = QtWidgets.QSpacerItem(20, 0, QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.MinimumExpanding)
         self._column.addItem(room)
         self.area.setWidget(content)

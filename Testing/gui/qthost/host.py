@@ -23,7 +23,7 @@ from qthost import application, flavour, slicerpython, widgets
 
 _UNUSED_WIDGETS = (
     "ctkCheckBox", "ctkCheckablePushButton", "ctkColorPickerButton", "ctkComboBox", "ctkDirectoryButton",
-    "ctkDoubleRangeSlider", "ctkDoubleSlider", "ctkDoubleSpinBox", "ctkPathLineEdit", "ctkRangeWidget",
+    "ctkDoubleRangeSlider", "ctkDoubleSlider", "ctkDoubleSpinBox", "ctkRangeWidget",
 )  # fmt: skip
 _UNUSED_MRML_WIDGETS = (
     "qMRMLSliderWidget", "qMRMLSpinBox", "qMRMLRangeWidget", "qSlicerWidget", "qMRMLSubjectHierarchyTreeView",

@@ -6,6 +6,8 @@ Used where `slicer_python` finds none of Slicer's own. They do what the module r
 from __future__ import annotations
 
 import dataclasses
+import enum
+import functools
 import os
 import sys
 import types
@@ -125,6 +127,8 @@ def _parameter(name, kind, checks):
         if isNode:
             return self.parameterNode.GetNodeReference(name)
         text = self.parameterNode.GetParameter(name)
+        if issubclass(kind, enum.Enum):
+            return kind[text]
         return text == "true" if kind is bool else kind(text)
 
     def write(self, value):
@@ -135,7 +139,8 @@ def _parameter(name, kind, checks):
             raise TypeError(f"{name} takes {kind.__name__}, not {value!r}")
         for check in checks:
             check.check(value)
-        self.parameterNode.SetParameter(name, str(value).lower() if kind is bool else str(value))
+        text = value.name if isinstance(value, enum.Enum) else str(value)
+        self.parameterNode.SetParameter(name, text.lower() if kind is bool else text)
 
     return property(read, write)
 
@@ -170,13 +175,43 @@ _WIDGETS = {
 }
 
 
+class GuiConnector:
+    """Ties a parameter to a widget that Slicer does not know."""
+
+    def __init__(self):
+        self._callback = None
+
+    def onChanged(self, callback):
+        self._callback = callback
+        self._connect() if callback else self._disconnect()
+
+    def changed(self):
+        self._callback()
+
+
+def _comboBox(widget, kind):
+    """As the entries of `_WIDGETS`, for the members of an enumeration."""
+    members = list(kind)
+    widget.clear()
+    for member in members:
+        widget.addItem(member.label())
+    return (
+        "currentIndexChanged", lambda w: members[w.currentIndex],
+        lambda w, value: setattr(w, "currentIndex", members.index(value)),
+    )  # fmt: skip
+
+
 def connectParametersToGui(self, mapping):
     connections = []
     for name, widget in mapping.items():
         if name not in self.parameterTypes:
             raise ValueError(f"{widget.name}: there is no parameter {name}")
-        signal, read, write = _WIDGETS[type(widget).__name__]
         hint = self.parameterTypes[name]
+        if isinstance(widget, GuiConnector):
+            connections.append(_connected(self, name, widget))
+            continue
+        isEnum = isinstance(hint, type) and issubclass(hint, enum.Enum)
+        signal, read, write = _comboBox(widget, hint) if isEnum else _WIDGETS[type(widget).__name__]
         for check in getattr(hint, "__metadata__", ()):
             widget.minimum, widget.maximum = check.minimum, check.maximum
         if _nodeTypes(hint):  # as Slicer's own does, whatever the .ui file says
@@ -188,15 +223,16 @@ def connectParametersToGui(self, mapping):
                 setValue(self, name, read(widget))
 
         getattr(widget, signal).connect(changed)
-        connections.append((widget, signal, changed, name, write))
+        undo = functools.partial(getattr(widget, signal).disconnect, changed)
+        connections.append((name, functools.partial(write, widget), undo))
 
     def update(*_arguments):
         if self._isUpdating:
             return
         self._isUpdating = True
         try:
-            for widget, _signal, _changed, name, write in connections:
-                write(widget, getValue(self, name))
+            for name, write, _undo in connections:
+                write(getValue(self, name))
         finally:
             self._isUpdating = False
 
@@ -205,12 +241,22 @@ def connectParametersToGui(self, mapping):
     return tag
 
 
+def _connected(self, name, connector):
+    def changed():
+        if not self._isUpdating:
+            setValue(self, name, connector.read())
+
+    connector.write(getValue(self, name))
+    connector.onChanged(changed)
+    return name, connector.write, lambda: connector.onChanged(None)
+
+
 def disconnectGui(self, tag):
     if tag is None or tag not in self._connections:
         return
     self.parameterNode.RemoveObserver(tag)
-    for widget, signal, changed, _name, _write in self._connections.pop(tag):
-        getattr(widget, signal).disconnect(changed)
+    for _name, _write, undo in self._connections.pop(tag):
+        undo()
 
 
 def parameterNodeWrapperWithDefaults(cls):
@@ -231,7 +277,7 @@ def install() -> None:
         setattr(module, cls.__name__, cls)
     wrapper = types.ModuleType("slicer.parameterNodeWrapper")
     wrapper.parameterNodeWrapper = parameterNodeWrapperWithDefaults
-    wrapper.WithinRange = WithinRange
+    wrapper.WithinRange, wrapper.GuiConnector = WithinRange, GuiConnector
     for name, made in (("i18n", i18n), ("ScriptedLoadableModule", module), ("parameterNodeWrapper", wrapper)):
         sys.modules["slicer." + name] = made
         setattr(slicer, name, made)

@@ -95,6 +95,35 @@ class ctkSliderWidget(QtWidgets.QWidget):
     )
 
 
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """A line for a path, with a button that asks for one."""
+
+    currentPathChanged = Signal(str)
+    Files, Dirs = 2, 1  # of QDir.Filter
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._line, self._button = QtWidgets.QLineEdit(), QtWidgets.QToolButton(text="...")
+        layout.addWidget(self._line, 1)
+        layout.addWidget(self._button)
+        self.setFocusProxy(self._line)
+        self.filters = self.Dirs
+        self._line.textChanged.connect(self.currentPathChanged)
+        self._button.clicked.connect(self.browse)
+
+    def browse(self):
+        ask = QtWidgets.QFileDialog
+        found = ask.getExistingDirectory(self) if self.filters == self.Dirs else ask.getOpenFileName(self)[0]
+        if found:
+            self._line.setText(found)
+
+    currentPath = Property(
+        str, lambda self: self._line.property("text"), lambda self, text: self._line.setProperty("text", text)
+    )
+
+
 class qMRMLWidget(QtWidgets.QWidget):
     """A widget with a scene, which it hands on to those that the .ui file connects."""
 
@@ -204,7 +233,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     renameEnabled, showChildNodeTypes = _flag("renameEnabled"), _flag("showChildNodeTypes")
 
 
-KNOWN = (ctkCollapsibleButton, ctkSliderWidget, qMRMLWidget, qMRMLNodeComboBox)
+KNOWN = (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget, qMRMLWidget, qMRMLNodeComboBox)
 
 
 class QUiLoader(QtUiTools.QUiLoader):
