@@ -45,6 +45,12 @@ class Normalisation:
         high = float(np.percentile(above, 99.5)) if above.size else low + 1.0
         return cls(low, high if high > low else low + 1.0)
 
+    @classmethod
+    def standard(cls, array: NDArray[np.floating]) -> Normalisation:
+        """The map to z-scores: mean 0 and standard deviation 1 over all of `array`, background too."""
+        mean, deviation = float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64))
+        return cls(mean, mean + (deviation or 1.0))
+
     @property
     def span(self) -> float:
         """Intensities between normalised 0 and 1."""

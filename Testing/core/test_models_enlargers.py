@@ -344,7 +344,8 @@ def test_vdsr7_serves_all_scales_with_the_same_weights():
     with torch.no_grad():
         for scale in (2, 3, 4, 8):
             fine = enlarge_cubic(coarse, scale)
-            torch.testing.assert_close(network(coarse, scale), fine + network.tail(network.features(fine)))
+            detail = network.tail(network.trunk(network.norm(fine)))
+            torch.testing.assert_close(network(coarse, scale), fine + detail)
 
 
 # The interpolation that they start from.

@@ -1,4 +1,4 @@
-"""What stands beside the generators: discriminators, feature networks, the Haar transform, heads, the registry."""
+"""What stands beside the generators: discriminators, feature networks, the Haar transform, the registry."""
 
 from itertools import pairwise, product
 
@@ -10,7 +10,6 @@ from medsr.errors import InputNotFoundError, InvalidValueError, ModelError, Unkn
 from medsr.models import registry  # noqa: E402
 from medsr.models.features.vgg19 import VGG19, WEIGHTS_URL  # noqa: E402
 from medsr.models.haar import haar, haar_bands  # noqa: E402
-from medsr.models.hydra import Hydra  # noqa: E402
 from medsr.models.layers import fold, unfold  # noqa: E402
 from medsr.models.registry import build_discriminator, build_features, build_network  # noqa: E402
 
@@ -297,44 +296,3 @@ def test_unfold_has_the_order_of_pixel_shuffle():
     for side in (2, 3):
         y = torch.rand(1, 2, 6, 12, 18)
         assert torch.equal(unfold(fold(y, side), side), y)
-
-
-# Heads
-
-
-@pytest.fixture
-def trunk():
-    torch.manual_seed(2)
-    return build_network("vdsr7", 2, {"widths": [2, 3, 4, 4, 4, 4]})
-
-
-def test_heads_answer_in_one_pass(trunk):
-    hydra = Hydra(trunk, classes=3, labels=2, hidden=4).eval()
-    coarse = torch.rand(2, 1, 6, 5)
-    answer = hydra(coarse, 3)
-    assert answer.classes.shape == (2, 3)
-    assert answer.labels.shape == (2, 2, 18, 15)
-    torch.testing.assert_close(answer.image, trunk(coarse, 3))
-    alone = Hydra(trunk, classes=3)(coarse)
-    assert alone.labels is None and alone.classes.shape == (2, 3)
-
-
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_frozen_trunk_does_not_move(trunk, frozen):
-    hydra = Hydra(trunk, classes=2, labels=2, hidden=4, frozen=frozen).train()
-    before = {key: value.clone() for key, value in hydra.state_dict().items()}
-    optimiser = torch.optim.SGD([p for p in hydra.parameters() if p.requires_grad], 0.1)
-    answer = hydra(torch.rand(2, 1, 6, 6), 2)
-    (answer.image.square().mean() + answer.classes.square().mean() + answer.labels.square().mean()).backward()
-    optimiser.step()
-    moved = {key for key, value in hydra.state_dict().items() if not torch.equal(value, before[key])}
-    assert any(key.startswith("segmentation") for key in moved) and any(key.startswith("classifier") for key in moved)
-    assert any(key.startswith("trunk.") for key in moved) is not frozen
-    assert trunk.training is not frozen
-
-
-def test_a_hydra_needs_a_head(trunk):
-    with pytest.raises(InvalidValueError, match="classes, labels or both"):
-        Hydra(trunk)
-    with pytest.raises(InvalidValueError, match="asked for 5"):
-        Hydra(trunk, classes=2)(torch.rand(1, 1, 6, 6), 5)

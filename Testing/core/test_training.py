@@ -347,9 +347,10 @@ def test_epochs_and_processes_share_no_example(tiny, data_list, tmp_path):
     data = RefiningData(tiny, data_list, tmp_path, 0)
     data.setup("fit")
     numbers = []
+    on_cpu = SimpleNamespace(root_device=torch.device("cpu"))
     for epoch in range(2):
         for rank in range(2):
-            data.trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=epoch)
+            data.trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=epoch, strategy=on_cpu)
             loader = data.train_dataloader()
             numbers += [loader.dataset.first + index for index in loader.sampler]
     assert sorted(numbers) == list(range(2 * 2 * tiny.steps_per_epoch * tiny.batch))

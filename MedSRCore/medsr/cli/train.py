@@ -79,6 +79,12 @@ def configure(parser: VerbParser) -> None:
     parser.add_argument("--devices", metavar="N", default="1", help="devices that train in parallel; default: 1")
     parser.add_argument("--nodes", metavar="N", default="1", help="machines, each started by torchrun; default: 1")
     parser.add_argument("--workers", metavar="N", default="0", help="processes that prepare examples; default: 0")
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="folder for the prepared volumes, mapped from there and shared by all processes, for data larger than "
+        "memory; default: every process holds them in memory",
+    )
     parser.add_argument("--smoke", action="store_true", help="four steps on a phantom, to see that training works here")
 
 
@@ -93,6 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
     workers = parse_whole("workers", arguments.workers)
     folder = output_folder(arguments.output)
     _check_output(folder, resume=arguments.resume)
+    cache = output_folder(arguments.cache) if arguments.cache else None
+    if cache:
+        check_folder(nearest_folder(cache))
     with ExitStack() as stack:
         if arguments.smoke:
             if arguments.data or arguments.root:
@@ -106,8 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
             root = Path(arguments.root) if arguments.root else data.absolute().parent
             _check_data(data, root)
         weights = _train(
-            recipe, data, root, folder, resume=arguments.resume, workers=workers, devices=devices, nodes=nodes
-        )
+            recipe, data, root, folder,
+            resume=arguments.resume, workers=workers, devices=devices, nodes=nodes, cache=cache,
+        )  # fmt: skip
     say(f"Weights   {weights}")
     if recipe.family != "features":
         say(f"Model     {weights.with_name('bundle')}     (medsr upscale --model takes this folder)")
@@ -182,7 +192,16 @@ def _smoke_settings(recipe: Recipe) -> list[str]:
 
 
 def _train(
-    recipe: Recipe, data: Path, root: Path, folder: Path, *, resume: bool, workers: int, devices: int, nodes: int
+    recipe: Recipe,
+    data: Path,
+    root: Path,
+    folder: Path,
+    *,
+    resume: bool,
+    workers: int,
+    devices: int,
+    nodes: int,
+    cache: Path | None,
 ) -> Path:
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -205,7 +224,7 @@ def _train(
 
             return train(
                 recipe, data, root, folder,
-                resume=resume, workers=workers, devices=devices, nodes=nodes, report=report,
+                resume=resume, workers=workers, devices=devices, nodes=nodes, cache=cache, report=report,
             )  # fmt: skip
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns Ctrl-C into SystemExit.

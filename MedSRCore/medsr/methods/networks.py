@@ -184,5 +184,7 @@ def refiner(plan: Plan, device: str, limit: int | None, coarse: Array) -> Channe
 
 
 def fixed_scale(plan: Plan, device: str, limit: int | None, coarse: Array) -> ChannelEnlarger:
-    """The enlarger of a plan for a network of a fixed scale."""
-    return FixedScaleEnlarger(plan, device, limit, Normalisation.of(coarse, plan.modality))
+    """The enlarger of a plan for a network of a fixed scale, on the intensities that it was trained with."""
+    z_scores = plan.entry.intensities == "z-score"
+    scale = Normalisation.standard(coarse) if z_scores else Normalisation.of(coarse, plan.modality)
+    return FixedScaleEnlarger(plan, device, limit, scale)

@@ -15,9 +15,10 @@ from medsr.models.layers import CONVOLUTIONS
 class Enlarger(nn.Module, ABC):
     """Enlarges an image by a whole factor along every axis.
 
-    Intensities are about [0, 1]. In evaluation mode a network is local: an output voxel depends on no input voxel
-    farther than `halo` from its own, so that tiles equal the whole image up to roundings. Where a network
-    looks at the whole image (`local` is False), `local_for` gives the local network of one image.
+    Intensities are on the scale of its training, usually about [0, 1]. In evaluation mode a network is local: an
+    output voxel depends on no input voxel farther than `halo` from its own, so that tiles equal the whole image up to
+    roundings. Where a network looks at the whole image (`local` is False), `local_for` gives the local network of one
+    image.
 
     Args:
         spatial_dims: 2 or 3.

@@ -71,12 +71,7 @@ class VDSR7(Enlarger):
         """See `Enlarger.halo`; 7, that of factor two, with the source's layers."""
         return max(cubic_reach(self.fine_reach, scale) for scale in self.scales)
 
-    def features(self, fine: Tensor) -> Tensor:
-        """What the last hidden layer makes of an image of the fine size: ``(B, C, *size)`` -> ``(B, F, *size)``."""
-        features: Tensor = self.trunk(self.norm(fine))
-        return features
-
     def detail(self, coarse: Tensor, scale: int) -> Tensor:
         """See `Enlarger.detail`."""
-        detail: Tensor = self.tail(self.features(enlarge_cubic(coarse, scale)))
+        detail: Tensor = self.tail(self.trunk(self.norm(enlarge_cubic(coarse, scale))))
         return detail

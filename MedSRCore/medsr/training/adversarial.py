@@ -75,10 +75,11 @@ class AdversarialModule(EnlargingModule):
         return logits
 
     def learn(self, optimiser: LightningOptimizer, loss: Tensor) -> None:
-        """One step of one player, with clipped gradients."""
+        """One step of one player, with clipped gradients where the recipe clips."""
         optimiser.zero_grad()
         self.manual_backward(loss)
-        self.clip_gradients(optimiser.optimizer, self.recipe.optimiser.clip, "norm")
+        if self.recipe.optimiser.clip:
+            self.clip_gradients(optimiser.optimizer, self.recipe.optimiser.clip, "norm")
         optimiser.step()
 
     def instance_noise(self, batch: Batch, step: int) -> Tensor:

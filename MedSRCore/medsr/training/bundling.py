@@ -31,6 +31,9 @@ from medsr.phantom_figures import worse
 from medsr.training.model_card import PERCEPTUAL_FAMILIES, Card, readme
 from medsr.training.recipe import Recipe
 
+_Z_SCORES = (-3, 6)
+"""Where nearly all z-scores of an image lie: its background is below the mean, its brightest tissue far above."""
+
 LICENCE_FILE = Path(__file__).parents[1] / "bundles" / "LICENSE"
 
 
@@ -147,7 +150,7 @@ def _metadata(
         "data_source": card.data_source,
         "data_type": "nibabel",
         "intended_use": "Research. Not a medical device, not for clinical decisions.",
-        "network_data_format": _data_formats(network),
+        "network_data_format": _data_formats(network, recipe.enlarging.intensities),
         "medsr": {
             "modalities": list(card.modalities),
             "spatial_dims": [dims],
@@ -179,20 +182,25 @@ def _own_factor(recipe: Recipe, network: Enlarger) -> Mapping[str, Any]:
     return {
         "scales": list(network.scales),
         "downscaling": recipe.enlarging.downscaling,
+        "intensities": recipe.enlarging.intensities,
         "channels": network.channels,
     }
 
 
-def _data_formats(network: Enlarger | ProfileRefiner) -> Mapping[str, Any]:
+def _data_formats(network: Enlarger | ProfileRefiner, intensities: str) -> Mapping[str, Any]:
     if isinstance(network, Enlarger):
-        coarse = _data_format(network, "n", network.channels, "image, intensities about 0 to 1")
+        scale = "z-scores" if intensities == "z-score" else "intensities about 0 to 1"
+        coarse = _data_format(network, "n", network.channels, f"image, {scale}")
         fine = _data_format(network, f"{network.scales[0]}*n", network.channels, "enlarged image")
     else:
         coarse = fine = _data_format(network, "2*n", 1, "deconvolved image on the target grid")
+    if intensities == "z-score":
+        for image in (coarse, fine):
+            image.update(value_range=list(_Z_SCORES))
     return {"inputs": {"image": coarse}, "outputs": {"pred": fine}}
 
 
-def _data_format(network: Enlarger | ProfileRefiner, size: str, channels: int, what: str) -> Mapping[str, Any]:
+def _data_format(network: Enlarger | ProfileRefiner, size: str, channels: int, what: str) -> dict[str, Any]:
     return {
         "type": "image",
         "format": "magnitude",

@@ -6,20 +6,24 @@ with batches of ``W B`` would take.
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from medsr.models.enlarger import Enlarger
+from medsr.training.cache import ArrayCache
 from medsr.training.images import TrainingImage, load_images
-from medsr.training.pairs import EnlargingPairs
+from medsr.training.pairs import EnlargingPairs, drawn_side
 from medsr.training.patches import DegradedPatches
 from medsr.training.recipe import Recipe
-from medsr.training.volumes import TrainingVolume, load_volumes
+from medsr.training.volumes import IN_MEMORY, TrainingVolume, load_volumes
+
+logger = logging.getLogger(__name__)
 
 Example = dict[str, torch.Tensor]
 Source = TypeVar("Source")
@@ -36,11 +40,15 @@ class NumberedData(LightningDataModule, Generic[Source]):
         data_list: JSON file with "train" and "validation" lists.
         root: folder that its files are relative to.
         workers: processes that prepare examples; 0 prepares them between steps.
+        cache: keeps what was read; in memory where it has no folder.
     """
 
-    def __init__(self, recipe: Recipe, data_list: Path, root: Path, workers: int) -> None:
+    def __init__(
+        self, recipe: Recipe, data_list: Path, root: Path, workers: int, cache: ArrayCache = IN_MEMORY
+    ) -> None:
         super().__init__()
         self.recipe, self.data_list, self.root, self.workers = recipe, data_list, root, workers
+        self.cache = cache
         self.sources: dict[str, list[Source]] = {}
 
     @abstractmethod
@@ -69,14 +77,22 @@ class NumberedData(LightningDataModule, Generic[Source]):
         data = self.examples(self.sources["train"], per_step, done * per_step, steps * per_step, recipe.seed)
         own = self.trainer.global_rank * recipe.batch
         mine = [step * per_step + own + i for step in range(steps) for i in range(recipe.batch)]
-        return DataLoader(data, recipe.batch, sampler=mine, num_workers=self.workers)
+        return DataLoader(
+            data, recipe.batch, sampler=mine, num_workers=self.workers, pin_memory=self._on_gpu(self.trainer)
+        )
 
     def val_dataloader(self) -> DataLoader[Example]:
         """The same examples every time."""
         data = self.examples(
             self.sources["validation"], _VALIDATION_BATCH, 0, self.recipe.validation_patches, _VALIDATION_SEED
         )
-        return DataLoader(data, _VALIDATION_BATCH)
+        pinned = self.trainer is not None and self._on_gpu(self.trainer)
+        return DataLoader(data, _VALIDATION_BATCH, pin_memory=pinned)
+
+    @staticmethod
+    def _on_gpu(trainer: Trainer) -> bool:
+        """Whether examples go to a GPU, which copies from pinned memory while it computes."""
+        return trainer.strategy.root_device.type == "cuda"
 
 
 class RefiningData(NumberedData[TrainingVolume]):
@@ -85,7 +101,7 @@ class RefiningData(NumberedData[TrainingVolume]):
     def load(self, subset: str) -> list[TrainingVolume]:
         """See `NumberedData.load`."""
         factor = self.recipe.appearance.coarser_factor
-        return load_volumes(self.data_list, self.root, subset, self.recipe.modality, factor)
+        return load_volumes(self.data_list, self.root, subset, self.recipe.modality, factor, self.cache)
 
     def examples(
         self, sources: list[TrainingVolume], per_step: int, first: int, count: int, seed: int
@@ -97,14 +113,22 @@ class RefiningData(NumberedData[TrainingVolume]):
 class EnlargingData(NumberedData[TrainingImage]):
     """Coarse and fine patches for `network`, which enlarges."""
 
-    def __init__(self, recipe: Recipe, network: Enlarger, data_list: Path, root: Path, workers: int) -> None:
-        super().__init__(recipe, data_list, root, workers)
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Enlarger,
+        data_list: Path,
+        root: Path,
+        workers: int,
+        cache: ArrayCache = IN_MEMORY,
+    ) -> None:
+        super().__init__(recipe, data_list, root, workers, cache)
         self.channels, self.scales = network.channels, network.scales
 
     def load(self, subset: str) -> list[TrainingImage]:
         """See `NumberedData.load`."""
         appearance = self.recipe.appearance
-        return load_images(
+        images = load_images(
             self.data_list,
             self.root,
             subset,
@@ -112,7 +136,25 @@ class EnlargingData(NumberedData[TrainingImage]):
             channels=self.channels,
             dims=self.recipe.network.spatial_dims,
             coarser_factor=appearance.coarser_factor if appearance.coarser else None,
+            cache=self.cache,
         )
+        if not appearance.whole:
+            self._name_small(images)
+        return images
+
+    def _name_small(self, images: list[TrainingImage]) -> None:
+        """Warn of images that are continued by reflection, as no crop fits into them."""
+        side = max(drawn_side(self.recipe, scale) for scale in self.scales)
+        # Without swaps, slices lie across the first axis.
+        axes = 0 if self.recipe.appearance.swaps else -self.recipe.network.spatial_dims
+        volumes = {volume.name: volume.array.shape for image in images for volume in image.channels}
+        small = [f"{name} ({' x '.join(map(str, size))})" for name, size in volumes.items() if min(size[axes:]) < side]
+        if small:
+            more = f", and {len(small) - 1} more" if len(small) > 1 else ""
+            logger.warning(
+                "%s is smaller than %d voxels a side, a patch with its margins%s: continued by reflection. A smaller "
+                "`patch` avoids that.", small[0], side, more,
+            )  # fmt: skip
 
     def examples(
         self, sources: list[TrainingImage], per_step: int, first: int, count: int, seed: int

@@ -92,7 +92,7 @@ class EnlargingModule(LightningModule):
         pair = (float((bicubic - fine).square().mean()), float((enlarged - fine).square().mean()))
         self._errors.setdefault(scale, []).append(pair)
         if index == 0 and self.trainer.is_global_zero:
-            self._show([bicubic, enlarged, fine])
+            self._show([self._shown(image, fine) for image in (bicubic, enlarged, fine)])
 
     def on_validation_epoch_end(self) -> None:
         """Log the gain of the pooled error: empty patches weigh nothing, as in a whole image."""
@@ -109,6 +109,12 @@ class EnlargingModule(LightningModule):
         """Adam for the network."""
         recipe = self.recipe.optimiser
         return adam(self.network.parameters(), recipe.learning_rate, self.recipe.steps, recipe)
+
+    def _shown(self, image: Tensor, fine: Tensor) -> Tensor:
+        """An image on the scale of pictures, [0, 1]: z-scores from the darkest to the brightest voxel of the truth."""
+        if self.recipe.enlarging.intensities == "range":
+            return image
+        return (image - fine.min()) / (fine.max() - fine.min()).clamp_min(1e-6)
 
     def _show(self, columns: list[Tensor]) -> None:
         sheet = contact_sheet(columns)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,8 @@ from medsr.errors import InputError
 from medsr.io import read_volume
 from medsr.normalisation import Normalisation
 from medsr.physics.downscaling import downscale
-from medsr.training.volumes import TrainingVolume, fourier_shrink, listed_file, read_data_list
+from medsr.training.cache import ArrayCache
+from medsr.training.volumes import IN_MEMORY, TrainingVolume, fourier_shrink, listed_file, read_data_list
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +28,25 @@ _PHOTOGRAPH_SIDE = 1024
 class TrainingImage:
     """One image: how often it is drawn, and one `TrainingVolume` per channel of the network.
 
-    Volumes have three axes, photographs two.
+    Volumes have three axes, photographs two. `mean` and `deviation` are those of the whole image, all its colours.
     """
 
     weight: float
     channels: tuple[TrainingVolume, ...]
+    mean: float = 0.0
+    deviation: float = 1.0
 
 
 def load_images(
-    path: Path, root: Path, subset: str, modality: str, *, channels: int, dims: int, coarser_factor: float | None
+    path: Path,
+    root: Path,
+    subset: str,
+    modality: str,
+    *,
+    channels: int,
+    dims: int,
+    coarser_factor: float | None,
+    cache: ArrayCache = IN_MEMORY,
 ) -> list[TrainingImage]:
     """Load every image of a subset of a data list.
 
@@ -46,22 +59,27 @@ def load_images(
             counts as three equal colours.
         dims: spatial dimensions of the network; photographs cannot be used in 3D.
         coarser_factor: how much coarser the second copy of each image is; None keeps no second copy.
+        cache: keeps the prepared arrays.
 
     Raises:
         InputError: a file that is missing or unreadable, or a flat image for a 3D network.
     """
     images: list[TrainingImage] = []
     for entry in read_data_list(path, subset):
-        array = _read(listed_file(path, root, entry), str(entry.get("modality", modality)))
-        if array[0].ndim < dims:
+        file, scale = listed_file(path, root, entry), str(entry.get("modality", modality))
+        found = cache.arrays(file, ("image", scale, coarser_factor), partial(_prepared, file, scale, coarser_factor))
+        mean, deviation = (float(value) for value in found[0])
+        fine = found[1:] if coarser_factor is None else found[1::2]
+        coarser = fine if coarser_factor is None else found[2::2]
+        if fine[0].ndim < dims:
             raise InputError(f"{path} lists {entry['file']}, a flat image, and the network is {dims}D.")
-        planes = tuple(_volume(str(entry["file"]), plane, coarser_factor) for plane in array)
-        logger.info("%s %s", entry["file"], array.shape)
+        planes = tuple(TrainingVolume(str(entry["file"]), 1.0, *both) for both in zip(fine, coarser, strict=True))
+        logger.info("%s %s", entry["file"], (len(planes), *fine[0].shape))
         weight = float(entry.get("weight", 1.0))  # type: ignore[arg-type]
         if channels == 1:
-            images += [TrainingImage(weight / len(planes), (plane,)) for plane in planes]
+            images += [TrainingImage(weight / len(planes), (plane,), mean, deviation) for plane in planes]
         elif len(planes) in (1, channels):
-            images.append(TrainingImage(weight, planes * (channels // len(planes))))
+            images.append(TrainingImage(weight, planes * (channels // len(planes)), mean, deviation))
         else:
             raise InputError(f"{path} lists {entry['file']} with {len(planes)} colours; the network has {channels}.")
     return images
@@ -80,9 +98,13 @@ def _read(file: Path, modality: str) -> NDArray[np.float32]:
     return downscale(cropped, "box", (1, factor, factor)).astype(np.float32, copy=False)
 
 
-def _volume(name: str, plane: NDArray[np.float32], coarser_factor: float | None) -> TrainingVolume:
-    array = plane.astype(np.float16)
-    if coarser_factor is None:
-        return TrainingVolume(name, 1.0, array, array)
-    coarser = fourier_shrink(plane, [coarser_factor] * plane.ndim).astype(np.float16)
-    return TrainingVolume(name, 1.0, array, coarser)
+def _prepared(file: Path, modality: str, coarser_factor: float | None) -> list[NDArray[Any]]:
+    """Mean and deviation of the whole image, then each of its colours, followed by the coarser copy of it, if any."""
+    array = _read(file, modality)
+    scores = Normalisation.standard(array)
+    prepared: list[NDArray[Any]] = [np.array([scores.low, scores.span])]
+    for plane in array:
+        prepared.append(plane.astype(np.float16))
+        if coarser_factor is not None:
+            prepared.append(fourier_shrink(plane, [coarser_factor] * plane.ndim).astype(np.float16))
+    return prepared

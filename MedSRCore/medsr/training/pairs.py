@@ -14,9 +14,10 @@ from torch.utils.data import Dataset
 
 from medsr.physics.downscaling import downscale
 from medsr.physics.noise import add_gaussian_noise
+from medsr.training.crops import random_crop, random_intensity_curve
 from medsr.training.images import TrainingImage
-from medsr.training.patches import random_crop, random_intensity_curve
 from medsr.training.recipe import Recipe
+from medsr.training.sections import AppearanceRecipe
 
 Array = NDArray[np.float32]
 
@@ -48,16 +49,28 @@ class FinePatches:
         number = int(rng.choice(len(self.images), p=self.probabilities))
         from_coarser = rng.random() < appearance.coarser
         planes = [channel.coarser if from_coarser else channel.array for channel in self.images[number].channels]
-        best = crop = _same_crop(planes, shape, rng)
+        best = crop = _same_crop(planes, shape, rng, appearance)
         for _ in range(_TRIES - 1):
             if (crop > 0.1).mean() > 0.35:
                 break
-            crop = _same_crop(planes, shape, rng)
+            crop = _same_crop(planes, shape, rng, appearance)
             if crop.std() > best.std():
                 best = crop
         if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
             best = random_intensity_curve(best, appearance.contrast_strength, rng)
         return best, number
+
+
+def margin_of(recipe: Recipe) -> int:
+    """Coarse voxels around each patch of a recipe; a whole image has no surroundings."""
+    if recipe.appearance.whole:
+        return 0
+    return _MARGIN_SAMPLES_KSPACE if recipe.enlarging.downscaling == "kspace" else _MARGIN_SAMPLES
+
+
+def drawn_side(recipe: Recipe, scale: int) -> int:
+    """Fine voxels a side of what is drawn for an example: the patch in whole coarse voxels, and its margins."""
+    return (recipe.patch // scale + 2 * margin_of(recipe)) * scale
 
 
 class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
@@ -88,8 +101,7 @@ class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
     ) -> None:
         self.recipe, self.patches, self.scales, self.per_step = recipe, FinePatches(recipe, images), scales, per_step
         self.first, self.count, self.seed = first, count, seed
-        kspace = recipe.enlarging.downscaling == "kspace"
-        self.margin = _MARGIN_SAMPLES_KSPACE if kspace else _MARGIN_SAMPLES
+        self.margin = margin_of(recipe)
 
     def __len__(self) -> int:
         return self.count
@@ -98,9 +110,11 @@ class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
         number = self.first + index
         rng = np.random.default_rng([self.seed, number])
         scale = self.scales[number // self.per_step % len(self.scales)]
-        samples = self.recipe.patch // scale
         dims = self.recipe.network.spatial_dims
-        fine, _ = self.patches.draw([(samples + 2 * self.margin) * scale] * dims, rng)
+        fine, source = self.patches.draw([drawn_side(self.recipe, scale)] * dims, rng)
+        if self.recipe.enlarging.intensities == "z-score":
+            image = self.patches.images[source]
+            fine = (fine - np.float32(image.mean)) / np.float32(image.deviation)
         coarse = downscale(fine, self.recipe.enlarging.downscaling, (1,) + (scale,) * dims)
         if rng.random() < self.recipe.enlarging.noise:
             low, high = np.log(self.recipe.enlarging.noise_range)
@@ -112,12 +126,14 @@ class EnlargingPairs(Dataset[dict[str, torch.Tensor]]):
         }
 
 
-def _same_crop(planes: Sequence[NDArray[np.float16]], shape: Sequence[int], rng: np.random.Generator) -> Array:
+def _same_crop(
+    planes: Sequence[NDArray[np.float16]], shape: Sequence[int], rng: np.random.Generator, appearance: AppearanceRecipe
+) -> Array:
     """The same random crop of every channel."""
     place = int(rng.integers(2**32))
-    return np.stack([random_crop(plane, shape, np.random.default_rng(place)) for plane in planes])
+    return np.stack([random_crop(plane, shape, np.random.default_rng(place), None, appearance) for plane in planes])
 
 
 def _inside(array: Array, margin: int) -> torch.Tensor:
-    cut = (slice(None),) + (slice(margin, -margin),) * (array.ndim - 1)
+    cut = (slice(None), *(slice(margin, size - margin) for size in array.shape[1:]))
     return torch.from_numpy(np.ascontiguousarray(array[cut]))

@@ -17,6 +17,7 @@ from medsr.physics.condition import acquisition_condition
 from medsr.physics.noise import add_rician_noise
 from medsr.physics.profiles import Profile
 from medsr.physics.sampling import Acquisition
+from medsr.training.crops import random_crop, random_intensity_curve
 from medsr.training.recipe import Recipe
 from medsr.training.sections import AcquisitionRecipe, AppearanceRecipe
 from medsr.training.volumes import TrainingVolume
@@ -100,19 +101,6 @@ def _told(profile: Profile, wrongly: bool, by: float, rng: np.random.Generator) 
     return Profile(profile.kind, profile.width * error if wrongly else profile.width)
 
 
-def random_intensity_curve(x: Array, strength: float, rng: np.random.Generator) -> Array:
-    """Pass `x` (about [0, 1]) through a random smooth curve, which may reverse contrasts; 0 stays 0."""
-    knots = int(rng.integers(3, 7))
-    positions = np.concatenate([[0.0], np.sort(rng.uniform(0.05, 0.95, knots)), [1.0, 2.0]])
-    levels = np.concatenate([[0.0], rng.uniform(0.0, 1.0, knots + 1)])
-    levels = np.append(levels, levels[-1] + 0.3)
-    amount = strength * rng.random()
-    curved = np.interp(x, positions, levels).astype(np.float32)
-    mixed = (1 - amount) * x + amount * curved
-    scaled: Array = (mixed / max(float(np.percentile(mixed, 99.5)), 0.2)).astype(np.float32)
-    return scaled
-
-
 class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
     """Endless examples of a recipe, addressed by number.
 
@@ -154,39 +142,16 @@ class DegradedPatches(Dataset[dict[str, torch.Tensor]]):
         appearance: AppearanceRecipe = self.recipe.appearance
         volume = self.volumes[int(rng.choice(len(self.volumes), p=self.probabilities))]
         array = volume.coarser if rng.random() < appearance.coarser else volume.array
-        best = crop = random_crop(array, shape, rng, volume.across)
+        best = crop = random_crop(array, shape, rng, volume.across, appearance)
         for _ in range(3):
             if (crop > 0.1).mean() > 0.35:
                 break
-            crop = random_crop(array, shape, rng, volume.across)
+            crop = random_crop(array, shape, rng, volume.across, appearance)
             if crop.std() > best.std():
                 best = crop
         if self.recipe.modality == "MR" and rng.random() < appearance.contrast:
             best = random_intensity_curve(best, appearance.contrast_strength, rng)
         return best
-
-
-def random_crop(
-    array: NDArray[np.float16], shape: Sequence[int], rng: np.random.Generator, across: int | None = None
-) -> Array:
-    """A crop of exactly `shape` from `array` after a random permutation of axes and random flips.
-
-    With fewer dimensions in `shape` than in `array`, the crop is a plane; across the axis `across`, if that is given.
-    Where the volume is too small it is continued by reflection.
-    """
-    order = rng.permutation(array.ndim)
-    if across is not None:
-        order = np.concatenate([[across], order[order != across]])
-    view = np.transpose(array, order)
-    while view.ndim > len(shape):
-        view = view[int(rng.integers(view.shape[0] // 8, max(view.shape[0] - view.shape[0] // 8, 1)))]
-    starts = [int(rng.integers(0, max(n - s, 0) + 1)) for n, s in zip(view.shape, shape, strict=True)]
-    crop = view[tuple(slice(a, a + s) for a, s in zip(starts, shape, strict=True))].astype(np.float32)
-    missing = [s - n for n, s in zip(crop.shape, shape, strict=True)]
-    if any(missing):
-        crop = np.pad(crop, [(m // 2, m - m // 2) for m in missing], mode="symmetric")
-    flips = tuple(slice(None, None, -1) if rng.random() < 0.5 else slice(None) for _ in shape)
-    return np.ascontiguousarray(crop[flips])
 
 
 def deconvolve_degraded(

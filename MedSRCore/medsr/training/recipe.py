@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from medsr.catalog import INTENSITIES
 from medsr.errors import InputError, InvalidValueError, unknown_name
 from medsr.fields import convert
 from medsr.jsontext import parse_json
@@ -75,8 +76,37 @@ class Recipe:
                 "The generator has nothing to learn from: give losses.l1, losses.mse or losses.structural a weight, or "
                 "losses.perceptual with adversary.pixel_steps=0."
             )
+        self._check_images()
         if self.adversary.every < 1:
             raise InvalidValueError(f"adversary.every must be at least 1, got {self.adversary.every}.")
+
+    def _check_images(self) -> None:
+        """Raise for intensities or whole images that the rest of the recipe cannot use."""
+        intensities = self.enlarging.intensities
+        if intensities not in INTENSITIES:
+            raise unknown_name("scale of intensities", intensities, INTENSITIES)
+        if self.appearance.whole and self.family == "refine":
+            raise InvalidValueError(
+                "appearance.whole is for families that enlarge: family 'refine' learns from crops. Set it to false."
+            )
+        if intensities != "z-score":
+            return
+        if self.family in ("refine", "features"):
+            raise InvalidValueError(
+                f"enlarging.intensities=z-score is for families that enlarge, not for family {self.family!r}. "
+                "Take range."
+            )
+        range_alone = {
+            "appearance.contrast=0": self.appearance.contrast,
+            "losses.structural=0": self.losses.structural,
+            "losses.features=resnet10": self.losses.perceptual and self.losses.features != "resnet10",
+        }
+        for setting, wrong in range_alone.items():
+            if wrong:
+                raise InvalidValueError(
+                    f"With enlarging.intensities=z-score set {setting}: anything else is made for intensities of about "
+                    "[0, 1]. Or take range."
+                )
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

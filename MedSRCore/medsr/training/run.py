@@ -20,6 +20,7 @@ from medsr.models.profile_refiner import ProfileRefiner
 from medsr.models.registry import build_discriminator, build_features, build_network
 from medsr.training.adversarial import AdversarialModule
 from medsr.training.bundling import bundle_from_training
+from medsr.training.cache import ArrayCache
 from medsr.training.content import ContentLoss
 from medsr.training.data import EnlargingData, RefiningData
 from medsr.training.enlarging import EnlargingModule
@@ -45,9 +46,10 @@ def train(
     workers: int = 0,
     devices: int = 1,
     nodes: int = 1,
+    cache: Path | None = None,
     report: Report | None = None,
 ) -> Path:
-    """Train a recipe and return the file of averaged weights (``weights.pt`` in `folder`, beside ``bundle``).
+    """Train a recipe and return the file of its weights (``weights.pt`` in `folder`, beside ``bundle``).
 
     Args:
         recipe: what to train.
@@ -58,6 +60,7 @@ def train(
         workers: processes that prepare examples; 0 prepares them between steps, best on two cores.
         devices: number of devices of this machine; several train in parallel (DDP).
         nodes: number of machines, each started by torchrun.
+        cache: folder for the prepared volumes, which are mapped from there and not held in memory.
         report: is told after every step how far the training is.
 
     Raises:
@@ -66,10 +69,9 @@ def train(
     seed_everything(recipe.seed, workers=True)
     network = _started_network(recipe)
     module = _module(network, recipe)
-    data = _data(network, recipe, data_list, root, workers)
-    average = EMAWeightAveraging(decay=recipe.optimiser.ema)
-    callbacks: list[Callback] = [
-        average,
+    data = _data(network, recipe, data_list, root, workers, ArrayCache(cache))
+    callbacks: list[Callback] = [EMAWeightAveraging(decay=recipe.optimiser.ema)] if recipe.optimiser.ema else []
+    callbacks.append(
         ModelCheckpoint(
             folder,
             filename="last",
@@ -78,8 +80,8 @@ def train(
             enable_version_counter=False,
             every_n_epochs=1,
             save_on_train_epoch_end=True,
-        ),
-    ]
+        )
+    )
     if report is not None:
         callbacks.append(Watcher(report, recipe.steps_per_epoch))
     # One part per start: Lightning's CSV logger would empty the log that a resumed training continues.
@@ -101,7 +103,7 @@ def train(
         precision=recipe.precision,  # type: ignore[arg-type]
         # Not by steps: Lightning would resume inside the epoch that had just ended.
         max_epochs=-(-recipe.steps // recipe.steps_per_epoch),
-        gradient_clip_val=recipe.optimiser.clip if automatic else None,
+        gradient_clip_val=(recipe.optimiser.clip or None) if automatic else None,
         callbacks=callbacks,
         logger=loggers,
         log_every_n_steps=50,
@@ -172,10 +174,12 @@ def _feature_network(losses: LossRecipe, network: Enlarger) -> nn.Module:
     return build_features(losses.features, network.spatial_dims, losses.features_options)
 
 
-def _data(network: nn.Module, recipe: Recipe, data_list: Path, root: Path, workers: int) -> LightningDataModule:
+def _data(
+    network: nn.Module, recipe: Recipe, data_list: Path, root: Path, workers: int, cache: ArrayCache
+) -> LightningDataModule:
     """The examples of the recipe's family."""
     if recipe.family == "features":
-        return TextureData(recipe, data_list, root, workers)
+        return TextureData(recipe, data_list, root, workers, cache)
     if isinstance(network, Enlarger):
-        return EnlargingData(recipe, network, data_list, root, workers)
-    return RefiningData(recipe, data_list, root, workers)
+        return EnlargingData(recipe, network, data_list, root, workers, cache)
+    return RefiningData(recipe, data_list, root, workers, cache)

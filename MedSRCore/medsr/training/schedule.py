@@ -13,15 +13,16 @@ from medsr.training.sections import OptimiserRecipe
 
 
 def rate_at(step: int, steps: int, recipe: OptimiserRecipe) -> float:
-    """Learning rate at `step` relative to the peak: linear warm-up, constant, linear cool-down."""
+    """Learning rate at `step` relative to the peak: linear warm-up, constant but for drops, linear cool-down."""
     warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
     cool = min(1.0, max(steps - step, 0) / max(recipe.cooldown, 1))
-    return min(warm, max(cool, 0.01))
+    dropped: float = recipe.drop ** sum(step >= at for at in recipe.drops)
+    return min(warm, max(cool, 0.01)) * dropped
 
 
 def adam(parameters: Iterable[torch.nn.Parameter], peak: float, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
     """Adam whose rate follows `rate_at`, in the form that Lightning's ``configure_optimizers`` returns."""
-    return scheduled(torch.optim.Adam(parameters, lr=peak, betas=(0.9, 0.99)), steps, recipe)
+    return scheduled(torch.optim.Adam(parameters, lr=peak, betas=recipe.betas), steps, recipe)
 
 
 def muon(network: ProfileRefiner, peak: float, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def muon(network: ProfileRefiner, peak: float, steps: int, recipe: OptimiserReci
     hidden = [layer.weight for block in blocks for layer in (block.first, block.second)]
     chosen = {id(weight) for weight in hidden}
     others = [weight for weight in network.parameters() if id(weight) not in chosen]
-    return scheduled(Muon(hidden, others, peak), steps, recipe)
+    return scheduled(Muon(hidden, others, peak, betas=recipe.betas), steps, recipe)
 
 
 def scheduled(optimiser: torch.optim.Optimizer, steps: int, recipe: OptimiserRecipe) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from medsr.errors import InvalidValueError
+
 
 def doc(text: str) -> dict[str, str]:
     """Field metadata that holds the help of an option."""
@@ -75,6 +77,24 @@ class AppearanceRecipe:
     contrast_strength: float = field(default=0.8, metadata=doc("1: the curve alone, 0: the image alone"))
     coarser: float = field(default=0.25, metadata=doc("share of examples from the volume's coarser copy"))
     coarser_factor: float = field(default=1.5, metadata=doc("how much coarser that copy is"))
+    flips: bool = field(
+        default=True,
+        metadata=doc("reverse every axis in half of the examples; the code and texts of Wang, Zamzmi, Ledig name none"),
+    )
+    swaps: bool = field(
+        default=True,
+        metadata=doc(
+            "exchange axes at random, and take slices of volumes across any of them; else in the order of the file, "
+            "slices across the first. Named by EDSR (turns by 90 degrees) alone"
+        ),
+    )
+    whole: bool = field(
+        default=False,
+        metadata=doc(
+            "each example is a whole image or slice, resampled (bicubic) to the size of a patch, whatever its shape, "
+            "as in the code of Zamzmi et al. 2020; else a crop. For families that enlarge"
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -85,8 +105,34 @@ class OptimiserRecipe:
     muon: bool = field(default=False, metadata=doc("Muon for the convolutions of a refiner's blocks; else Adam"))
     warmup: int = field(default=200, metadata=doc("steps of linear warm-up"))
     cooldown: int = field(default=1000, metadata=doc("steps of linear cool-down at the end"))
-    clip: float = field(default=0.5, metadata=doc("largest gradient norm"))
-    ema: float = field(default=0.99, metadata=doc("decay of the averaged weights that are shipped"))
+    drops: tuple[int, ...] = field(
+        default=(), metadata=doc("steps from which on the rate is multiplied by `drop` once more")
+    )
+    drop: float = field(default=0.1, metadata=doc("0.1 in SRGAN (Ledig et al. 2017), 0.5 in EDSR (Lim et al. 2017)"))
+    betas: tuple[float, float] = field(
+        default=(0.9, 0.99),
+        metadata=doc("Adam's decays of mean and mean square; (0.9, 0.999), the libraries' default, in the sources"),
+    )
+    clip: float = field(default=0.5, metadata=doc("largest gradient norm; 0: no limit, as no source states one"))
+    ema: float = field(
+        default=0.99,
+        metadata=doc(
+            "decay of the averaged weights that are validated and shipped; 0: those of the last step, as no source "
+            "averages"
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        if not all(0 <= decay < 1 for decay in (*self.betas, self.ema)):
+            raise InvalidValueError(
+                "optimiser.betas and optimiser.ema are decays from 0 to below 1, got "
+                f"{list(self.betas)} and {self.ema}."
+            )
+        if self.clip < 0 or self.drop <= 0:
+            raise InvalidValueError(
+                "optimiser.clip must not be negative (0: no limit) and optimiser.drop must be positive, got "
+                f"{self.clip} and {self.drop}."
+            )
 
 
 @dataclass(frozen=True)
@@ -101,9 +147,16 @@ class EnlargingRecipe:
             "taken for their systems and nearest_wang only to reproduce them"
         ),
     )
+    intensities: str = field(
+        default="range",
+        metadata=doc(
+            "what the networks see: range ([0, 1], of CT fixed HU) or z-score (mean 0, standard deviation 1 over the "
+            "whole volume: scripts of Wang et al., to which their instance noise of 1 belongs)"
+        ),
+    )
     noise: float = field(default=0.0, metadata=doc("share of examples with normal noise on the coarse image"))
     noise_range: tuple[float, float] = field(
-        default=(0.003, 0.04), metadata=doc("standard deviation of that noise, normalised intensities")
+        default=(0.003, 0.04), metadata=doc("standard deviation of that noise, in the units of `intensities`")
     )
 
 
@@ -168,7 +221,10 @@ class AdversaryRecipe:
     )
     instance_noise: float = field(
         default=0.0,
-        metadata=doc("standard deviation of one noise image added to real and generated alike; falls linearly to 0"),
+        metadata=doc(
+            "standard deviation, in the units of enlarging.intensities, of one noise image added to real and generated "
+            "alike; falls to 0, with every step (in the scripts of Wang et al. with every epoch, from 1)"
+        ),
     )
     train_features: bool = field(
         default=False,

@@ -98,7 +98,14 @@ class TextureData(NumberedData[TrainingImage]):
     def load(self, subset: str) -> list[TrainingImage]:
         """See `NumberedData.load`."""
         return load_images(
-            self.data_list, self.root, subset, self.recipe.modality, channels=1, dims=2, coarser_factor=None
+            self.data_list,
+            self.root,
+            subset,
+            self.recipe.modality,
+            channels=1,
+            dims=2,
+            coarser_factor=None,
+            cache=self.cache,
         )
 
     def examples(

@@ -6,6 +6,7 @@ import logging
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from medsr.facts import AXES
 from medsr.io import read_volume
 from medsr.jsontext import parse_json
 from medsr.normalisation import Normalisation
+from medsr.training.cache import ArrayCache
 
 logger = logging.getLogger(__name__)
+
+IN_MEMORY = ArrayCache()
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,9 @@ def listed_file(path: Path, root: Path, entry: Mapping[str, object]) -> Path:
     return file
 
 
-def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_factor: float) -> list[TrainingVolume]:
+def load_volumes(
+    path: Path, root: Path, subset: str, modality: str, coarser_factor: float, cache: ArrayCache = IN_MEMORY
+) -> list[TrainingVolume]:
     """Load every volume of a subset; files are relative to `root`.
 
     An entry may state a modality of its own, and with ``"across": "z"`` that only slices across that axis are fine.
@@ -101,21 +107,23 @@ def load_volumes(path: Path, root: Path, subset: str, modality: str, coarser_fac
     volumes = []
     for entry in read_data_list(path, subset):
         file = listed_file(path, root, entry)
-        array = read_volume(file).array.astype(np.float32)
-        array = Normalisation.of(array, str(entry.get("modality", modality))).apply(array)
+        scale = str(entry.get("modality", modality))
         across = _array_axis(path, entry["across"]) if "across" in entry else None
-        coarser = fourier_shrink(array, [1.0 if axis == across else coarser_factor for axis in range(array.ndim)])
-        logger.info("%s %s", file.name, array.shape)
-        volumes.append(
-            TrainingVolume(
-                str(entry["file"]),
-                float(entry.get("weight", 1.0)),  # type: ignore[arg-type]
-                array.astype(np.float16),
-                coarser.astype(np.float16),
-                across,
-            )
+        array, coarser = cache.arrays(
+            file, ("volume", scale, across, coarser_factor), partial(_prepared, file, scale, across, coarser_factor)
         )
+        logger.info("%s %s", file.name, array.shape)
+        weight = float(entry.get("weight", 1.0))  # type: ignore[arg-type]
+        volumes.append(TrainingVolume(str(entry["file"]), weight, array, coarser, across))
     return volumes
+
+
+def _prepared(file: Path, modality: str, across: int | None, coarser_factor: float) -> list[NDArray[np.float16]]:
+    """The normalised volume of a file, and its coarser copy."""
+    array = read_volume(file).array.astype(np.float32)
+    array = Normalisation.of(array, modality).apply(array)
+    coarser = fourier_shrink(array, [1.0 if axis == across else coarser_factor for axis in range(array.ndim)])
+    return [array.astype(np.float16), coarser.astype(np.float16)]
 
 
 def _array_axis(path: Path, name: object) -> int:
