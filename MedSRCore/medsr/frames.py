@@ -15,9 +15,9 @@ from medsr.errors import InvalidValueError, MedSRError
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import Result, super_resolve
 from medsr.inference.planner import make_plan
-from medsr.io.companions import beside, companions
+from medsr.io.companions import beside
 from medsr.io.formats import suffix_of
-from medsr.io.nifti_frames import NiftiFrames
+from medsr.io.frames import Frames
 from medsr.io.outputs import check_apart, check_text_output
 from medsr.jobs import JobSpec, Progress
 from medsr.methods.plan import Plan
@@ -44,7 +44,7 @@ class FrameJob:
         InputError: b-values or directions that do not fit.
     """
 
-    def __init__(self, spec: JobSpec, frames: NiftiFrames, prepare: Prepare) -> None:
+    def __init__(self, spec: JobSpec, frames: Frames, prepare: Prepare) -> None:
         self._spec, self._frames, self._prepare = spec, frames, prepare
         self.report: dict[str, Any] = {}
         output = Path(spec.output)
@@ -58,7 +58,7 @@ class FrameJob:
             raise InvalidValueError(
                 f"{frames.count} volumes in one file are written as .nii or .nii.gz, not as {kind}."
             )
-        found = companions(frames.source, frames.count)
+        found = frames.companions()
         self.texts = {beside(output, extension): text for extension, text in found.items()}
         for path in self.texts:
             check_text_output(path, overwrite=spec.overwrite)

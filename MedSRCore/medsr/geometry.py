@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SHEAR_TOLERANCE = 1e-3
 _SAME = 1e-4
+_THICK = 1.25
 
 STEEPEST_TILT = 45.0
 """Degrees at which slices may be stacked to their normal. A gantry tilts by 30; what leans further is no tilt."""
@@ -222,8 +223,10 @@ def _without_shear(axes: Floats, spacing: Floats) -> tuple[Floats, Floats, Shear
     angles = np.abs(axes.T @ axes - np.eye(3))
     if angles.max() <= _SHEAR_TOLERANCE:
         return axes, spacing, None
-    # Of two axes that lean against each other, the slices lie across the coarser one, or across the last.
-    for axis in sorted(range(3), key=lambda n: (-round(float(spacing[n]), 4), -n)):
+    # Two axes lean against each other. Slices lie across the last one, unless the file was turned and another is thick.
+    thick = int(np.argmax(spacing))
+    is_thick = spacing[thick] >= _THICK * np.delete(spacing, thick).max()
+    for axis in (thick,) if is_thick else (2,):
         one, other = (n for n in range(3) if n != axis)
         if angles[one, other] > _SHEAR_TOLERANCE:
             continue

@@ -68,6 +68,9 @@ WORDS: Mapping[str, str] = {
     "{believed_source} is believed.",
     "facts.disagree_along": "The sources disagree on the {name} along {axis}: {value} ({source}), {believed} "
     "({believed_source}). The {believed_source} is believed.",
+    "interleaved": "Every second slice along {axis} differs from its neighbours {ratio:.2g} times as much as from the "
+    "next but one (0.5 is usual): the patient moved between two passes of an interleaved acquisition, or one is "
+    "brighter. Structures then zigzag from slice to slice, also in the result.",
     # -- what does the work
     "model.option": "Model: {model}, as asked.",
     "model.auto": "Model: {model}, chosen for {modality}, {shape}.",

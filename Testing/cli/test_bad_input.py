@@ -216,16 +216,18 @@ def test_an_axis_of_one_voxel_is_accepted(upscale, a_volume, tmp_path, size_xyz,
     assert sitk.ReadImage(str(tmp_path / "out.nii.gz")).GetSize() == enlarged
 
 
-def test_several_time_points_are_refused(upscale, tmp_path):
+def test_five_dimensions_are_refused(upscale, tmp_path):
     import nibabel
 
-    array = np.random.default_rng(0).integers(0, 900, (8, 9, 10, 3)).astype(np.int16)
-    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "time.nii.gz")
-    ended = upscale(tmp_path / "time.nii.gz")
+    array = np.random.default_rng(0).integers(0, 900, (8, 9, 10, 3, 2)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "five.nii.gz")
+    ended = upscale(tmp_path / "five.nii.gz")
     assert ended.code == 3
-    assert "time points" in ended.err
-    nibabel.save(nibabel.Nifti1Image(array[..., 0], np.eye(4)), tmp_path / "one.nii.gz")
-    assert upscale(tmp_path / "one.nii.gz").code == 0
+    assert "5 dimensions" in ended.err
+    nibabel.save(nibabel.Nifti1Image(array[..., 0], np.eye(4)), tmp_path / "time.nii.gz")
+    ended = upscale(tmp_path / "time.nii.gz", "--scale", "2", "--model", "linear")
+    assert ended.code == 0 and "Frames    3" in ended.out
+    assert nibabel.load(tmp_path / "out.nii.gz").shape == (16, 18, 20, 3)
 
 
 def test_an_enormous_target_is_refused_with_the_memory_it_needs(upscale, a_volume):

@@ -13,7 +13,7 @@ from medsr.files import upscale_file
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
 from medsr.io import read_channels, read_geometry, read_volume
-from medsr.io.nifti_frames import open_frames
+from medsr.io.frames import read_input
 from medsr.jobs import Event, JobSpec, Progress, StageEvent, WarningEvent
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
@@ -89,33 +89,33 @@ def test_scaled_integers_become_floating(tmp_path):
     data = bytearray(source.read_bytes())
     data[112:120] = np.array([2.0, -300.0], "<f4").tobytes()
     source.write_bytes(bytes(data))
-    frames = list(open_frames(source))
+    frames = list(read_input(source))
     assert {str(frame.array.dtype) for frame in frames} == {"float32"}
     assert np.array_equal(frames[3].array, _frames()[3] * np.float32(2) - 300)
 
 
 def test_one_frame_is_in_memory_at_a_time(tmp_path):
     source = _save(tmp_path / "in.nii.gz", _frames())
-    iterator = iter(open_frames(source))
+    iterator = iter(read_input(source))
     first = next(iterator)
     assert first.array.base is None or first.array.base.size == first.array.size
     assert np.array_equal(next(iterator).array, _frames()[1])
 
 
 def test_a_single_volume_is_no_file_of_frames(tmp_path):
-    assert open_frames(_save(tmp_path / "one.nii", _frames(count=1))) is None
-    assert open_frames(_save(tmp_path / "three.nii", _frames()[0])) is None
-    assert open_frames(_save(tmp_path / "several.nii", _frames())).count == FRAMES
+    assert isinstance(read_input(_save(tmp_path / "one.nii", _frames(count=1))), Volume)
+    assert isinstance(read_input(_save(tmp_path / "three.nii", _frames()[0])), Volume)
+    assert read_input(_save(tmp_path / "several.nii", _frames())).count == FRAMES
 
 
 def test_vectors_are_no_frames(tmp_path):
     vectors = _frames(count=3)[:, None]  # (3, 1, z, y, x): five dimensions, as displacement fields
     with pytest.raises(InputError, match="vectors, 3 numbers for each voxel"):
-        open_frames(_save(tmp_path / "v.nii", vectors))
+        read_input(_save(tmp_path / "v.nii", vectors))
     with pytest.raises(InputError, match="vectors"):
-        open_frames(_save(tmp_path / "w.nii", _frames(count=3), intent_code=1007))
+        read_input(_save(tmp_path / "w.nii", _frames(count=3), intent_code=1007))
     with pytest.raises(InputError, match="5 dimensions"):
-        open_frames(_save(tmp_path / "x.nii", np.stack([_frames(), _frames()])))
+        read_input(_save(tmp_path / "x.nii", np.stack([_frames(), _frames()])))
 
 
 def test_single_readers_say_what_takes_frames(tmp_path):
@@ -251,3 +251,83 @@ def test_companions_are_not_replaced_unasked(tmp_path):
     # Under its own name in another packing it would replace what the input needs.
     with pytest.raises((InvalidValueError, OutputError), match=r"in\.bval"):
         _upscale(source, tmp_path / "in.nii.gz", overwrite=True)
+
+
+# ---------------------------------------------------------------- DICOM
+
+
+def _series(io_dicom, folder: Path, times: int = 3, **changes: object) -> list[Path]:
+    """Four places of three images each: the value tells place and time, and names and numbers run against both."""
+
+    def edit(dataset, i):
+        place, moment = divmod(i, times)
+        dataset.TemporalPositionIdentifier = moment + 1
+        dataset.InstanceNumber = 100 - i
+        rows, columns = np.mgrid[:10, :12]
+        dataset.PixelData = (100 * (place + 1) + 1000 * moment + 7 * rows + columns).astype(np.uint16).tobytes()
+        for name, value in changes.items():
+            setattr(dataset, name, value(place, moment) if callable(value) else value)
+
+    heights = [3.0 * place for place in range(4) for _ in range(times)]
+    return io_dicom(folder, 4 * times, heights=heights, size_xy=(12, 10), edit=edit)
+
+
+def test_a_dicom_series_of_time_points_is_taken_frame_by_frame(tmp_path, io_dicom):
+    _series(io_dicom, tmp_path / "s", TemporalResolution=1500.0)
+    frames = read_input(tmp_path / "s")
+    arrays = [frame.array for frame in frames]
+    assert [array[0, 0, 0] for array in arrays] == [100, 1100, 2100]
+    assert [array[:, 0, 0].tolist() for array in arrays][1] == [1100, 1200, 1300, 1400]
+    report = _upscale(tmp_path / "s", tmp_path / "out.nii.gz")
+    header = nibabel.load(tmp_path / "out.nii.gz").header
+    assert header.get_data_shape() == (12, 10, 8, 3) and header.get_zooms()[3] == 1.5
+    assert report["frames"] == 3
+
+
+def test_time_that_the_header_does_not_say_stays_open(tmp_path, io_dicom):
+    _series(io_dicom, tmp_path / "s", RepetitionTime=5.0)  # of a gradient echo: no time between volumes
+    report = _upscale(tmp_path / "s", tmp_path / "out.nii.gz")
+    assert "does not say how far apart in time" in report["warnings"][0]["text"]
+    assert nibabel.load(tmp_path / "out.nii.gz").header["pixdim"][4] == 0
+    _series(io_dicom, tmp_path / "epi", RepetitionTime=2000.0, ScanningSequence="EP")
+    assert read_input(tmp_path / "epi").time.step == 2.0
+
+
+def test_volumes_are_told_apart_by_what_is_the_same_everywhere(tmp_path, io_dicom):
+    """Trigger times differ from slice to slice; echo times do not."""
+    _series(
+        io_dicom, tmp_path / "s", TemporalPositionIdentifier=1, TriggerTime=lambda place, moment: 10 * place + moment,
+        EchoTime=lambda place, moment: 30 - 10 * moment,
+    )  # fmt: skip
+    assert [frame.array[0, 0, 0] for frame in read_input(tmp_path / "s")] == [2100, 1100, 100]
+    # With nothing else, the numbers of the images in each place: here they run against time.
+    _series(io_dicom, tmp_path / "numbers", TemporalPositionIdentifier=1)
+    assert [frame.array[0, 0, 0] for frame in read_input(tmp_path / "numbers")] == [2100, 1100, 100]
+    _series(io_dicom, tmp_path / "same", TemporalPositionIdentifier=1, InstanceNumber=1)
+    with pytest.raises(InputError, match="nor number tells"):
+        read_input(tmp_path / "same")
+
+
+def test_a_volume_that_lacks_a_slice_is_named(tmp_path, io_dicom):
+    paths = _series(io_dicom, tmp_path / "s")
+    paths[4].unlink()
+    with pytest.raises(InputError, match=r"3 at most of them, but 2 at .* mm along the slice normal \('0\d+\.dcm'"):
+        read_input(tmp_path / "s")
+    assert isinstance(read_input(io_dicom(tmp_path / "one", 4)[0].parent), Volume)
+
+
+def test_rescaled_frames_share_one_type(tmp_path, io_dicom):
+    """Each alone would get the narrowest type that holds it."""
+    _series(io_dicom, tmp_path / "s", RescaleSlope=10.0, RescaleIntercept=lambda _, moment: 30000 * moment)
+    assert {str(frame.array.dtype) for frame in read_input(tmp_path / "s")} == {"float32"}
+
+
+def test_frames_of_an_enhanced_object_are_told_apart(tmp_path, io_enhanced):
+    def edit(dataset):
+        for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            content = type(dataset)()
+            content.TemporalPositionIndex = number % 2 + 1
+            group.FrameContentSequence = [content]
+
+    path = io_enhanced(tmp_path / "e.dcm", heights=(0, 0, 2, 2, 4, 4), edit=edit)
+    assert [frame.array[:, 0, 0].tolist() for frame in read_input(path)] == [[0, 2, 4], [1, 3, 5]]

@@ -67,6 +67,16 @@ def test_what_is_no_gantry_tilt_is_refused():
     assert Geometry.from_affine(_tilted_affine(degrees=30), (4, 4, 4), sheared=True).shear is not None
 
 
+def test_a_shear_within_the_slices_is_no_gantry_tilt():
+    for thickness in (1.0, 4.0):
+        affine = np.diag([1.0, 1.0, thickness, 1.0])
+        affine[0, 1] = 0.3
+        with pytest.raises(InputError, match="right angles"):
+            Geometry.from_affine(affine, (4, 4, 4), sheared=True)
+        affine[0, 1], affine[0, 2] = 0.0, 0.3
+        assert Geometry.from_affine(affine, (4, 4, 4), sheared=True).shear.axis == 2
+
+
 def test_finer_and_cropped_grids_lie_within_the_sheared_one():
     grid = Geometry.from_affine(_tilted_affine(), (20, 16, 6), sheared=True)
     fine = grid.with_grid((0.5, 0.6, 1.0), (20, 16, 30))
@@ -232,3 +242,25 @@ def test_the_command_enlarges_a_tilted_series(tmp_path, io_dicom):
     report = upscale_file(spec, Progress()).report
     assert report["input"]["tilt_degrees"] == pytest.approx(13.4957, abs=1e-3)
     assert read_volume(tmp_path / "out.nii.gz").geometry.shear is None
+
+
+def test_a_tilted_series_with_a_gap_becomes_an_upright_dicom_series(tmp_path, io_dicom):
+    axes = _rotation()
+    step = 5 * axes[:, 2] + 1.2 * axes[:, 1]
+    paths = io_dicom(tmp_path / "s", 8, modality="CT", tilt=TURNED, step=step, size_xy=(16, 14), edit=_study)
+    paths[4].unlink()
+    options = UpscaleOptions(model="tikhonov", scale=(1, 1, 2))
+    spec = JobSpec(str(tmp_path / "s"), str(tmp_path / "out"), options, format="dicom")
+    told = upscale_file(spec, Progress()).report["warnings"]
+    assert any("10 mm between slices 4 and 5" in one["text"] for one in told)
+    written = read_volume(tmp_path / "out")
+    straight = JobSpec(str(tmp_path / "s"), str(tmp_path / "out.nii.gz"), options)
+    upscale_file(straight, Progress())
+    assert written.geometry.is_same_as(read_volume(tmp_path / "out.nii.gz").geometry)
+    assert written.geometry.size_xyz[2] == 16
+
+
+def _study(dataset, _number):
+    dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.1"
+    dataset.FrameOfReferenceUID = "1.2.826.0.1.3680043.8.498.2"
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0

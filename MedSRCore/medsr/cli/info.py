@@ -99,6 +99,7 @@ def detail_lines(about: Mapping[str, Any]) -> list[str]:
         "spacing": f"{_joined(about['spacing_xyz_mm'])} mm, coarsest / finest {about['anisotropy']:.3g}",
         "origin": f"{', '.join(f'{v:.4g}' for v in about['origin_mm'])} mm (LPS)",
         "axes": f"x, y, z lead to {', '.join(about['axes'])}",
+        **({"gantry tilt": f"{tilt:.1f} degrees"} if (tilt := about.get("tilt_degrees")) else {}),
         "type": about["dtype"],
         "intensity": _intensity(range_),
         "modality": f"{about['modality']} ({about['modality_from']})" if about["modality"] else about["modality_from"],

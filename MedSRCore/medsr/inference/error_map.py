@@ -67,7 +67,7 @@ def error_map(solved: Solved, calibration: Calibration) -> ErrorMap:
     gaps = _gaps(plan.acquisition.axes[0])
     if gaps.max() > 1:
         half_widths *= gaps[:, None, None]
-        widened = (*widened, notice("error.gaps", times=float(gaps.max())))
+        widened = [*widened, notice("error.gaps", times=float(gaps.max()))]
     typical, at_edges = _in_words(half_widths, solved.work)
     return ErrorMap(half_widths, tuple(widened), typical, at_edges, seen.units.span)
 

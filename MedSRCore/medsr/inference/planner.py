@@ -22,7 +22,8 @@ from medsr.methods.table import automatic, method_of
 from medsr.normalisation import Units
 from medsr.notices import Notice, disagreements, notice
 from medsr.options import MAX_FACTOR, UpscaleOptions
-from medsr.planning.evidence import find_profiles, known_facts
+from medsr.planning.evidence import find_profiles, known_facts, slice_axis
+from medsr.planning.interleaving import looks_interleaved
 from medsr.planning.looks import Looks
 from medsr.planning.noise import noise_level
 from medsr.planning.padding import Padding, find_padding
@@ -87,6 +88,10 @@ def make_plan(
         if found is not None:
             noise = found[0]
             decisions.append(notice("noise", percent=100 * noise, place=found[1]))
+        across = slice_axis(volume.facts, options, volume.geometry)
+        moved = looks.once(("interleaved", across), partial(looks_interleaved, seen, across, noise))
+        if moved is not None:
+            warnings.append(notice("interleaved", axis=across, ratio=moved))
     thin = min(volume.geometry.size_xyz) < MIN_SLICES_3D
     situation = Situation(
         modality, target.factors_xyz, placed.plane_axis, noise, options.mode, thin, runnable=runnable

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from medsr.errors import InputError, ResourceError
-from medsr.geometry import Geometry
 from medsr.io.after_header import as_voxels, packing_of
-from medsr.io.formats import StrPath, existing_input, reader_of, unreadable
-from medsr.io.nifti import read_header, scaling_of, volume_of
+from medsr.io.companions import companions
+from medsr.io.formats import unreadable
+from medsr.io.nifti import NiftiHeader, read_header, scaling_of, volume_of
 from medsr.io.nifti_writing import TimeAxis
 from medsr.io.streams import READ_ERRORS, arrays_of, packed_pieces
 from medsr.volume import Volume
@@ -30,11 +30,11 @@ class NiftiFrames:
         time: what its fourth axis is.
     """
 
-    def __init__(self, source: Path) -> None:
-        self._header = read_header(source, several=True, sheared=True)
+    def __init__(self, source: Path, header: NiftiHeader) -> None:
+        self._header = header
         self.source = source
-        self.count = self._header.channels
-        fields = self._header.fields
+        self.count = header.channels
+        fields = header.fields
         if int(fields["intent_code"]) in _VECTORS or int(fields["dim"][4]) != self.count:
             raise InputError(
                 f"{source.name!r} holds vectors, {self.count} numbers for each voxel; an image, or one for each time "
@@ -47,13 +47,12 @@ class NiftiFrames:
             offset if math.isfinite(offset) else 0.0,
         )
 
-    @property
-    def geometry(self) -> Geometry:
-        """The grid of each volume."""
-        return self._header.geometry
+    def companions(self) -> Mapping[str, str]:
+        """Sidecar, b-values and directions; see `medsr.io.companions`."""
+        return companions(self.source, self.count)
 
     def __iter__(self) -> Iterator[Volume]:
-        header, size = self._header, self.geometry.size_xyz
+        header, size = self._header, self._header.geometry.size_xyz
         slope, intercept = scaling_of(self.source, header)
         with packed_pieces(self.source, packing_of(self.source)) as pieces:
             frames = arrays_of(pieces, header.dtype, math.prod(size), self.count, skip=header.offset)
@@ -73,13 +72,11 @@ class NiftiFrames:
                 yield volume_of(self.source, header, array, header.warnings)
 
 
-def open_frames(path: StrPath) -> NiftiFrames | None:
-    """The volumes of a NIfTI file that holds several; None for every other input.
+def nifti_frames(source: Path) -> NiftiFrames | None:
+    """The volumes of a NIfTI file that holds several; None for one that holds one.
 
     Raises:
         InputError: as `read_volume`, or a file of vectors.
     """
-    source = existing_input(path)
-    if reader_of(source) != "nifti" or read_header(source, several=True, sheared=True).channels == 1:
-        return None
-    return NiftiFrames(source)
+    header = read_header(source, several=True, sheared=True)
+    return None if header.channels == 1 else NiftiFrames(source, header)

@@ -83,7 +83,10 @@ def write_nifti_frames(volumes: Iterable[Volume], count: int, time: TimeAxis, dr
         file.write(array.tobytes())
         del array, first
         for volume in frames:
-            file.write(_stored(volume).tobytes())
+            array = _stored(volume)
+            if array.dtype != header.get_data_dtype():
+                raise ValueError(f"a volume of {array.dtype} among those of {header.get_data_dtype()}")
+            file.write(array.tobytes())
 
 
 def _stored(volume: Volume) -> NDArray[np.generic]:

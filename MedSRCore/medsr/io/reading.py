@@ -63,7 +63,12 @@ def read_volume(path: StrPath, *, series: str | None = None, as_acquired: bool =
     else:
         volume = read_nifti(source, as_acquired=as_acquired) if kind == "nifti" else _READERS[kind](source)
     files = volume.files if kind == "dicom" else tuple(dict.fromkeys((source, *volume.files)))
-    return volume.replace(files=files, warnings=(*volume.warnings, *_doubts(volume.geometry)))
+    return with_doubts(volume.replace(files=files))
+
+
+def with_doubts(volume: Volume) -> Volume:
+    """A volume with what to tell of numbers that are possible, and hardly ever meant."""
+    return volume.replace(warnings=(*volume.warnings, *_doubts(volume.geometry)))
 
 
 def read_geometry(path: StrPath, *, series: str | None = None) -> Geometry:

@@ -16,7 +16,7 @@ from medsr.errors import InputError
 from medsr.io import provenance
 from medsr.io.dicom import acquisition, elements, stored
 from medsr.io.dicom.files import files_below, read_header
-from medsr.io.dicom.slices import Slice, slices_of
+from medsr.io.dicom.slices import ORDER, Slice, slices_of
 from medsr.io.dicom.stored import stored_pixels
 from medsr.io.formats import READABLE, suffix_of
 
@@ -39,7 +39,8 @@ _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "ImageType", "SoftwareVersions",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TemporalResolution", "RepetitionTime",
+    "ScanningSequence", *ORDER,
 ]  # fmt: skip
 
 

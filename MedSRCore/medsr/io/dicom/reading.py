@@ -37,16 +37,28 @@ def read_dicom(source: Path, series: str | None = None, *, as_acquired: bool = F
         UnknownNameError: there is no such series.
         InputError: several series and no choice, no image, or one that is no regular volume.
     """
-    chosen = choose(scan(source), series, source)
-    stacked = _stacked(chosen, as_acquired=as_acquired)
+    chosen, told = checked(choose(scan(source), series, source))
+    return read_series(chosen, source, told, as_acquired=as_acquired)
+
+
+def read_series(chosen: Series, source: Path, told: Sequence[str], *, as_acquired: bool) -> Volume:
+    """As `read_dicom`, of a series that was checked; `told` is what to say of that."""
+    volume = volume_of(chosen, source, as_acquired=as_acquired)
+    alone: tuple[str, ...] = ()
+    if source.is_file() and not chosen.multiframe and _is_one_of_many(source, chosen.uid):
+        alone = (
+            f"{source.name!r} is one slice of a series whose other slices lie beside it. Pass the folder for the "
+            "volume.",
+        )
+    return volume.replace(warnings=(*told, *volume.warnings, *alone))
+
+
+def volume_of(chosen: Series, source: Path, *, as_acquired: bool) -> Volume:
+    """The volume of slices that were checked."""
+    stacked = stack(chosen, as_acquired=as_acquired)
     voxels = intensities(stacked.slices, chosen.modality)
     facts, told = _facts(chosen, stacked, voxels.padding)
     warnings = [*stacked.warnings, *voxels.warnings, *told]
-    if source.is_file() and not chosen.multiframe and _is_one_of_many(source, chosen.uid):
-        warnings.append(
-            f"{source.name!r} is one slice of a series whose other slices lie beside it. Pass the folder for the "
-            "volume."
-        )
     return Volume(
         voxels.array,
         stacked.geometry,
@@ -63,7 +75,7 @@ def read_dicom(source: Path, series: str | None = None, *, as_acquired: bool = F
 
 def dicom_geometry(source: Path, series: str | None = None) -> Geometry:
     """The grid of a DICOM series; no pixel is decoded."""
-    return _stacked(choose(scan(source), series, source), as_acquired=False).geometry
+    return stack(checked(choose(scan(source), series, source))[0]).geometry
 
 
 def list_series(source: Path) -> list[dict[str, Any]]:
@@ -77,7 +89,8 @@ def choose(found: Sequence[Series], wanted: str | None, source: Path) -> Series:
         if len(found) == 1:
             return found[0]
         raise InputError(
-            f"{str(source)!r} holds {len(found)} DICOM series. Choose one with --series NUMBER or --series UID:\n"
+            f"{str(source)!r} holds {len(found)} DICOM series. Choose one with --series NUMBER or --series UID, or "
+            f"take each with --all:\n"
             f"{_listing(found)}"
         )
     wish = str(wanted).strip()
@@ -122,7 +135,12 @@ def _summary(number: int, series: Series) -> dict[str, Any]:
     }
 
 
-def _stacked(series: Series, *, as_acquired: bool) -> Stack:
+def checked(series: Series) -> tuple[Series, list[str]]:
+    """A series without copies of slices, and what to say of these.
+
+    Raises:
+        InputError: damaged files, or several multi-frame files.
+    """
     if series.damaged:
         # Without them the volume would be shorter than what was scanned, and nothing in it would show that.
         error = damage_error(series.damaged)
@@ -137,8 +155,7 @@ def _stacked(series: Series, *, as_acquired: bool) -> Stack:
             f"Series {series.description or series.uid!r} consists of {files} multi-frame files. One is "
             "accepted: pass the file itself instead of the folder."
         )
-    stacked = stack(dataclasses.replace(series, slices=slices), as_acquired=as_acquired)
-    return dataclasses.replace(stacked, warnings=(*told, *stacked.warnings))
+    return dataclasses.replace(series, slices=slices), told
 
 
 def _facts(series: Series, stacked: Stack, padding: Range | None) -> tuple[Facts, tuple[str, ...]]:

@@ -11,12 +11,23 @@ from medsr.errors import InputError
 from medsr.io.dicom import elements
 from medsr.io.dicom.stored import Stored
 
+ORDER = {
+    "TemporalPositionIdentifier": ("FrameContentSequence", "TemporalPositionIndex"),
+    "TriggerTime": ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    "AcquisitionNumber": ("FrameContentSequence", "FrameAcquisitionNumber"),
+    "EchoTime": ("MREchoSequence", "EffectiveEchoTime"),
+    "DiffusionBValue": ("MRDiffusionSequence", "DiffusionBValue"),
+    "InstanceNumber": ("", ""),
+}
+"""What tells images of one place apart, the surest first: element of a header -> group and element of a frame."""
+
 
 @dataclass(frozen=True)
 class Slice:
     """One DICOM image or frame. Lengths in mm, positions and directions in LPS; None where the header says nothing.
 
-    `stored` is how the pixels of its file are stored; `instance` the UID that no other file should have.
+    `stored` is how the pixels of its file are stored; `instance` the UID that no other file should have; `order` what
+    tells images of one place apart, as `ORDER` names it.
     """
 
     path: Path
@@ -30,6 +41,7 @@ class Slice:
     rescale: tuple[float, float] | None
     stored: Stored | None = None
     instance: str = ""
+    order: tuple[float | None, ...] = ()
 
 
 def slices_of(path: Path, dataset: Any, stored: Stored) -> list[Slice]:
@@ -75,6 +87,7 @@ def plain_slice(path: Path, dataset: Any, size: tuple[int, int]) -> Slice:
         elements.positive(dataset, "SliceThickness"),
         elements.positive(dataset, "SpacingBetweenSlices"),
         _rescale(dataset),
+        order=tuple(elements.number(dataset, keyword) for keyword in ORDER),
     )
 
 
@@ -101,6 +114,10 @@ def _frame_slice(path: Path, frame: int, size: tuple[int, int], group: Any, shar
         elements.positive(measures, "SliceThickness"),
         elements.positive(measures, "SpacingBetweenSlices"),
         _rescale(transformation),
+        order=(
+            *(elements.number(macro(name), keyword) for name, keyword in list(ORDER.values())[:-1]),
+            float(frame + 1),
+        ),
     )
 
 

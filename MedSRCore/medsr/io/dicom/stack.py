@@ -56,8 +56,8 @@ def stack(series: Series, *, as_acquired: bool = False) -> Stack:
     notes: list[str] = []
     if len(series.slices) == 1:
         return _single(series, notes)
-    orientation, spacing_xy = _common(series)
-    row, column, normal = _axes(orientation)
+    orientation, spacing_xy = common_plane(series)
+    row, column, normal = axes_of(orientation)
     positions = np.array([s.position for s in series.slices], dtype=float)
     along = positions @ normal
     order = np.argsort(along, kind="stable")
@@ -89,7 +89,7 @@ def _single(series: Series, notes: list[str]) -> Stack:
         notes.append("The header does not say where the image lies in the patient; it was put at the origin.")
         axes = tuple(np.eye(3))
     else:
-        axes = _axes(only.orientation)
+        axes = axes_of(only.orientation)
     depth = only.distance or only.thickness or 1.0
     return Stack([only], _geometry(only, depth, axes, 1), only.thickness, tuple(notes))
 
@@ -101,7 +101,7 @@ def _geometry(first: Slice, spacing_z: float, axes: Sequence[NDArray[np.float64]
     return Geometry((*first.size_xy, count), (width, height, spacing_z), (x, y, z), tuple(direction.ravel().tolist()))
 
 
-def _axes(orientation: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def axes_of(orientation: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Unit vectors along the rows, down the columns, and of the slice normal."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     lengths = [float(np.linalg.norm(v)) for v in (row, column)]
@@ -115,7 +115,7 @@ def _axes(orientation: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np
     return row, column, normal / np.linalg.norm(normal)
 
 
-def _common(series: Series) -> tuple[tuple[float, ...], tuple[float, float]]:
+def common_plane(series: Series) -> tuple[tuple[float, ...], tuple[float, float]]:
     """Orientation and pixel spacing of all slices; InputError unless they can be planes of one grid."""
     slices = series.slices
     placed = [(s.orientation, s.spacing_xy) for s in slices if s.position and s.orientation and s.spacing_xy]
@@ -150,10 +150,15 @@ def _mixed(what: str, listed: str) -> str:
     )
 
 
+def in_one_place(along: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """For each image but the first, in the order of their heights, whether it lies where the one before it does."""
+    gaps = np.diff(along)
+    return np.asarray(gaps <= max(_SAME_PLACE * float(gaps.max()), 1e-4))
+
+
 def _check_places(along: NDArray[np.float64], slices: Sequence[Slice]) -> None:
     """Raise InputError when several images lie in one place: time points, echoes, diffusion directions."""
-    gaps = np.diff(along)
-    same = gaps <= max(_SAME_PLACE * float(gaps.max()), 1e-4)
+    same = in_one_place(along)
     if not same.any():
         return
     places = int(np.count_nonzero(~same)) + 1
@@ -162,8 +167,8 @@ def _check_places(along: NDArray[np.float64], slices: Sequence[Slice]) -> None:
     files = f", such as {names(crowded)}" if len({one.path for one in slices}) > 1 else ""
     raise InputError(
         f"The series holds {len(along)} images at {places} positions: several lie in the same place (at {where} mm "
-        f"along the slice normal{files}), as with time points, echoes or diffusion directions. One volume is accepted; "
-        "put the images of one time point into a folder of their own and pass that."
+        f"along the slice normal{files}), as with time points, echoes or diffusion directions. One volume is accepted "
+        "here; `medsr upscale` takes them frame by frame. Or put the images of one volume into a folder of their own."
     )
 
 
