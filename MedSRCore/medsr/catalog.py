@@ -7,7 +7,6 @@ by its folder; what its metadata says is checked before it is used, as that of a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +14,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from medsr.digests import file_digest
 from medsr.errors import ModelError, unknown_name
 from medsr.jsontext import parse_json
 from medsr.phantom_figures import is_record, sentences
 
 BUNDLES = Path(__file__).parent / "bundles"
+CALIBRATIONS = Path(__file__).parent / "calibrations"
 METADATA = Path("configs", "metadata.json")
 
 PERCEPTUAL = "perceptual: may invent detail"
 """The mark of models that were trained to look right; the same words everywhere."""
+
+INTENSITIES = ("range", "z-score")
+"""What a network with a factor of its own sees: about [0, 1] (CT: fixed HU), or mean 0 and standard deviation 1."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LARGEST_METADATA = 1_000_000
@@ -58,6 +62,7 @@ class CatalogEntry:
         smoothness: Tikhonov weight of what the network reads; of a slice-wise network with `scales`, across the slices.
         scales: whole factors of a network that enlarges by itself, along all axes that it works on; () for the others.
         downscaling: what a network with `scales` was trained to undo, a kind of `medsr.physics.profiles`.
+        intensities: the scale on which a network with `scales` was trained, one of `INTENSITIES`.
         channels: 1, or the colours that the network takes together.
         planes: model whose slice-wise answers, across the axes that are not enlarged, are averaged with a volumetric
             one's; "" for none.
@@ -85,6 +90,7 @@ class CatalogEntry:
     smoothness: float = 0.0
     scales: tuple[int, ...] = ()
     downscaling: str = ""
+    intensities: str = "range"
     channels: int = 1
     planes: str = ""
     planes_always: bool = False
@@ -110,6 +116,16 @@ class CatalogEntry:
             raise ModelError(f"{self.name} has no weights: it is {self.kind}.")
         return self.folder / "models" / "model.pt"
 
+    def calibration_files(self, modality: str) -> tuple[Path, ...]:
+        """Where the calibration of its error maps is: what `medsr calibrate` wrote into a bundle, or what is shipped."""
+        shipped = CALIBRATIONS / modality / f"{self.name}.json"
+        return (shipped,) if self.folder is None else (self.folder / "calibration.json", shipped)
+
+    @property
+    def calibrated(self) -> tuple[str, ...]:
+        """Modalities for which it has error maps."""
+        return tuple(m for m in self.modalities if any(path.is_file() for path in self.calibration_files(m)))
+
     def verified_weights(self) -> Path:
         """The weights file after its checksum was compared; raise ModelError when missing or altered."""
         path = self.weights
@@ -117,7 +133,7 @@ class CatalogEntry:
             raise ModelError(f"The weights of {self.name} are missing at {path}. {self.advice}")
         if path.stat().st_size > _LARGEST_WEIGHTS:
             raise ModelError(f"The weights of {self.name} are larger than {_LARGEST_WEIGHTS / 1e9:g} GB: {path}.")
-        digest = _digest(path)
+        digest = file_digest(path)
         if digest != self.sha256:
             raise ModelError(
                 f"The weights of {self.name} are corrupt or were altered: SHA-256 {digest[:12]}..., expected "
@@ -252,6 +268,7 @@ def _check(entry: CatalogEntry) -> None:
     demand(entry.channels in (1, 3), "channels is 1 or 3")
     demand(all(2 <= scale <= _LARGEST_SCALE for scale in entry.scales), f"scales lie between 2 and {_LARGEST_SCALE}")
     demand(bool(entry.scales) == bool(entry.downscaling), "scales and downscaling belong together")
+    demand(entry.intensities in INTENSITIES, f"intensities are {' or '.join(INTENSITIES)}")
     demand(is_record(entry.phantoms), "phantoms is no record of a bench")
     network = entry.network
     demand(isinstance(network, Mapping), "network is no object")
@@ -265,14 +282,6 @@ def _check(entry: CatalogEntry) -> None:
     costs = [network["multiply_adds"], network["values"]] if entry.scales else []
     demand(all(_is_number(v) and v >= 0 for v in costs), "multiply_adds or values is no number")
     demand(_is_modest(options), "the network's options are no small numbers, texts or lists of them")
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _is_number(value: object) -> bool:

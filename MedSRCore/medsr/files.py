@@ -10,10 +10,10 @@ from typing import Any
 from medsr.errors import InvalidValueError, unknown_name
 from medsr.frames import FrameJob
 from medsr.inference.pipeline import super_resolve
-from medsr.io import Staging, read_geometry, read_volume, stage_volume
+from medsr.io import Staging, read_geometry, stage_volume
 from medsr.io.companions import stage_text
 from medsr.io.dicom.writing import check_outside, check_series_folder, source_for, stage_dicom
-from medsr.io.nifti_frames import NiftiFrames, open_frames
+from medsr.io.frames import Frames, read_input
 from medsr.io.outputs import check_apart, check_folder_takes_files, check_output, check_text_output, files_of
 from medsr.io.writing import stage_frames
 from medsr.jobs import FORMATS, NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
@@ -67,10 +67,9 @@ def _check_outputs(spec: JobSpec) -> list[Path]:
 
 def _upscale(spec: JobSpec, progress: Progress, staging: Staging, outputs: list[Path]) -> ResultEvent:
     progress.stage("Reading")
-    frames = open_frames(spec.input)
-    if frames is not None:
-        return _upscale_frames(spec, progress, staging, frames)
-    volume = read_volume(spec.input, series=spec.series, as_acquired=True)
+    volume = read_input(spec.input, spec.series)
+    if not isinstance(volume, Volume):
+        return _upscale_frames(spec, progress, staging, volume)
     check_apart(outputs, volume.files)
     source = source_for(volume, anonymize=spec.anonymize) if spec.format == "dicom" else None
     if source is not None:
@@ -94,7 +93,7 @@ def _upscale(spec: JobSpec, progress: Progress, staging: Staging, outputs: list[
     return ResultEvent(str(spec.output), report)
 
 
-def _upscale_frames(spec: JobSpec, progress: Progress, staging: Staging, frames: NiftiFrames) -> ResultEvent:
+def _upscale_frames(spec: JobSpec, progress: Progress, staging: Staging, frames: Frames) -> ResultEvent:
     """As `_upscale`, of a file of several volumes."""
     job = FrameJob(spec, frames, lambda frame: _known(frame, spec))
     reference = None if spec.options.reference is None else read_geometry(spec.options.reference)

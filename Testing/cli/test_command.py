@@ -84,7 +84,8 @@ def test_a_wrong_name_suggests_the_nearest(medsr, arguments, suggested):
     ("arguments", "said"),
     [
         (["upscale", "a"], "required: OUT"),
-        (["upscale", "a", "b", "c"], "Too many arguments, 'c'"),
+        (["upscale", "a", "b", "c", "--series", "1"], "--series is for one input"),
+        (["upscale", "a", "b", "--workers", "2"], "--workers is for several inputs"),
         (["upscale", "a", "b", "--scale"], "--scale: expected one argument"),
         (["upscale", "a", "b", "--scale", "-2"], "positive number or three (x,y,z), got '-2'"),
         (["upscale", "a", "b", "--scale", "-1,1,4"], "positive number or three (x,y,z), got '-1,1,4'"),

@@ -10,14 +10,14 @@ import medsr
 CORE = Path(medsr.__file__).parent
 
 LAYERS = [
-    {"errors", "resources", "interrupts", "jsontext", "fields"},
+    {"errors", "digests", "resources", "interrupts", "jsontext", "fields"},
     {"geometry", "facts", "notices", "physics", "options", "normalisation", "phantom_figures", "maps"},
     {"volume", "catalog", "jobs"},
-    {"io", "metrics", "models", "losses", "planning"},
+    {"io", "metrics", "models", "losses", "planning", "cohort"},
     {"methods"},
     {"inference"},
     {"training", "api", "files", "frames", "series"},
-    {"augmentation", "transforms", "evaluation", "fusion", "worker"},
+    {"augmentation", "batch", "transforms", "evaluation", "fusion", "worker"},
     {"demo", "doctor"},
     {"cli", "__main__"},
 ]

@@ -21,8 +21,9 @@ from medsr.augmentation.planning import plan_cohort
 from medsr.augmentation.recipes import Degradation, Recipe, load_recipe, recipe_names
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits, never_trained, shared_subjects
-from medsr.augmentation.tasks import FAILED, KEPT, MADE, execute_task
+from medsr.augmentation.tasks import execute_task
 from medsr.augmentation.topology import betti_numbers, structure_topology
+from medsr.cohort.work import FAILED, KEPT, MADE
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
 from medsr.facts import Fact, Facts
 from medsr.geometry import Geometry

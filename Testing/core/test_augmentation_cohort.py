@@ -17,7 +17,7 @@ from medsr.augmentation.datasets import check_nnunet, read_dataset
 from medsr.augmentation.labels import resample_labels
 from medsr.augmentation.run import augment
 from medsr.augmentation.spec import AugmentSpec
-from medsr.augmentation.tasks import MADE, SerialExecutor, TaskResult
+from medsr.cohort.work import MADE, SerialExecutor, TaskResult
 from medsr.errors import CancelledError, InputError, InvalidValueError, MedSRError, OutputError, UnknownNameError
 from medsr.jobs import Progress, ProgressEvent, WarningEvent
 
@@ -453,7 +453,7 @@ def test_a_task_list_can_be_run_by_any_executor():
 
     def execute(task, cancelled=None):
         assert not cancelled()
-        return TaskResult(task, task, MADE)
+        return TaskResult(task, MADE)
 
     for result in SerialExecutor().run(["a", "b"], execute, Progress()):
         done.append(result.name)

@@ -10,10 +10,11 @@ import time
 
 import pytest
 
-from medsr.augmentation.cluster import choose_workers, open_cluster, remove_drafts
 from medsr.augmentation.run import augment
 from medsr.augmentation.spec import AugmentSpec
-from medsr.augmentation.tasks import FAILED, Task
+from medsr.augmentation.tasks import Task
+from medsr.cohort.cluster import choose_workers, open_cluster
+from medsr.cohort.work import FAILED, remove_drafts
 from medsr.errors import CancelledError, InputError, MissingDependencyError
 from medsr.jobs import Progress, StageEvent
 
@@ -214,7 +215,7 @@ def test_what_a_killed_worker_was_writing_is_removed(tmp_path):
 def test_an_address_that_is_none_or_that_nobody_answers_at_is_an_error(monkeypatch):
     with pytest.raises(InputError, match="tcp://host:8786"), open_cluster("scheduler-host", 0, None, 0):
         pass
-    monkeypatch.setattr("medsr.augmentation.cluster._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("medsr.cohort.cluster._CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match="No Dask scheduler answers at"), open_cluster("tcp://127.0.0.1:9", 0, None, 0):
         pass
 

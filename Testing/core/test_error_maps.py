@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from medsr import catalog
 from medsr.catalog import load_catalog
 from medsr.errors import InvalidValueError, ModelError
 from medsr.evaluation.calibrating import Sample, calibrated, samples, unstretched
 from medsr.geometry import Geometry
-from medsr.inference import calibration, error_scale
+from medsr.inference import error_scale
 from medsr.inference.calibration import BEYOND, Calibration, Group, calibration_for, scale_digest, scale_path
 from medsr.inference.error_map import _pooled
 from medsr.inference.error_scale import ErrorScale
@@ -112,7 +113,7 @@ def test_an_uncalibrated_model_is_refused_before_the_work(monkeypatch):
 def test_a_calibration_of_other_weights_is_not_taken(tmp_path, monkeypatch):
     plan = make_plan(a_volume(), told())
     (tmp_path / "MR").mkdir()
-    monkeypatch.setattr(calibration, "SHIPPED", tmp_path)
+    monkeypatch.setattr(catalog, "CALIBRATIONS", tmp_path)
     for weights in ("altered", ""):
         content = dataclasses.replace(unstretched("tikhonov", "MR", "0"), weights=weights)
         (tmp_path / "MR" / "tikhonov.json").write_text(json.dumps(dataclasses.asdict(content)))

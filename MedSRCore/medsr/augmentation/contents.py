@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from medsr.augmentation.cases import Case
+from medsr.digests import file_digest
 from medsr.errors import InputError
 
 
@@ -49,8 +50,7 @@ class Contents:
             if isinstance(known, list) and known[:2] == [state.st_size, state.st_mtime_ns] and len(known) == 3:
                 digest = str(known[2])
             else:
-                with place.open("rb") as file:
-                    digest = _digest(file)
+                digest = file_digest(place)
         except OSError as error:
             raise InputError(f"{place.name!r} cannot be read: {error.strerror}.") from error
         self._found[name] = [state.st_size, state.st_mtime_ns, digest]
@@ -64,11 +64,3 @@ class Contents:
     def to_json(self) -> dict[str, Sequence[Any]]:
         """Size, time and digest of each file that was asked for."""
         return dict(self._found)
-
-
-def _digest(file: BinaryIO) -> str:
-    # hashlib.file_digest came with Python 3.11.
-    digest = hashlib.sha256()
-    while part := file.read(1 << 20):
-        digest.update(part)
-    return digest.hexdigest()

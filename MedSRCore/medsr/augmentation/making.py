@@ -20,8 +20,9 @@ from medsr.augmentation.levels import find_step, rounded
 from medsr.augmentation.originals import stage_channels, translated
 from medsr.augmentation.recipes import Recipe
 from medsr.augmentation.structures import compare_structures
-from medsr.augmentation.tasks import FAILED, KEPT, MADE, Task, TaskResult
-from medsr.errors import CancelledError, InputError, MedSRError, OutputError
+from medsr.augmentation.tasks import Task
+from medsr.cohort.work import FAILED, FAILURES, KEPT, MADE, TaskResult, reason
+from medsr.errors import CancelledError, InputError, OutputError
 from medsr.inference.pipeline import Result
 from medsr.io import Staging, read_channels, read_volume, stage_volume
 from medsr.jobs import Progress
@@ -29,11 +30,6 @@ from medsr.jsontext import parse_json
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
 
-# What a file or a model may throw. One bad case must not cost the others' night.
-_FAILURES = (
-    MedSRError, ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError, OSError,
-    RuntimeError, TypeError, ValueError,
-)  # fmt: skip
 # What the report of a super-resolution says that is the same on every machine.
 _REPORTED = (
     "model", "model_version", "mode", "modality", "factors_xyz", "acquisition", "noise",
@@ -50,14 +46,14 @@ def make_copy(task: Task, progress: Progress) -> TaskResult:
     started = time.perf_counter()
     try:
         if is_complete(task):
-            return TaskResult(task.name, task.case, KEPT)
+            return TaskResult(task.name, KEPT)
         warnings = _make(task, progress)
     except CancelledError:
         raise
-    except _FAILURES as error:
+    except FAILURES as error:
         seconds = time.perf_counter() - started
-        return TaskResult(task.name, task.case, FAILED, _reason(error), seconds=seconds)
-    return TaskResult(task.name, task.case, MADE, warnings=warnings, seconds=time.perf_counter() - started)
+        return TaskResult(task.name, FAILED, reason(error), seconds=seconds)
+    return TaskResult(task.name, MADE, warnings=warnings, seconds=time.perf_counter() - started)
 
 
 def is_complete(task: Task) -> bool:
@@ -187,10 +183,3 @@ def _write(task: Task, results: list[Result], label: Volume, record: Mapping[str
         stage_channels([result.volume for result in results], task.image_outputs, staging)
         stage_volume(label, task.label_output, staging)
         staging.draft(sidecar).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, MemoryError):
-        return "There was not enough memory."
-    text = " ".join(str(error).split())[:500] or "no reason given"
-    return text if isinstance(error, MedSRError) else f"{type(error).__name__}: {text}"

@@ -21,7 +21,8 @@ from medsr.augmentation.planning import CohortPlan, plan_cohort
 from medsr.augmentation.quality import examine
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits
-from medsr.augmentation.tasks import FAILED, KEPT, MADE, Executor, SerialExecutor, TaskResult, execute_task
+from medsr.augmentation.tasks import execute_task
+from medsr.cohort.work import FAILED, KEPT, MADE, Executor, SerialExecutor, TaskResult
 from medsr.errors import CancelledError, InputError
 from medsr.jobs import Progress, ResultEvent
 
@@ -131,7 +132,7 @@ def _executor(spec: AugmentSpec, plan: CohortPlan, given: Executor | None) -> Ab
     if spec.cluster is None and spec.workers == 1:
         return nullcontext(SerialExecutor())
     # Late: only here is Dask needed.
-    from medsr.augmentation.cluster import open_cluster
+    from medsr.cohort.cluster import open_cluster
 
     return open_cluster(spec.cluster, spec.workers, spec.memory, plan.memory_bytes)
 
@@ -192,7 +193,8 @@ def _finish(
         carried=plan.dataset.carried if plan.carries else {},
     )
     findings = examine(real, [task for task in plan.tasks if task.name in finished])
-    failed = [{"name": r.name, "case": r.case, "error": r.error} for r in results if r.status == FAILED]
+    case_of = {task.name: task.case for task in plan.tasks}
+    failed = [{"name": r.name, "case": case_of[r.name], "error": r.error} for r in results if r.status == FAILED]
     documents = plan.layout.documents(made)
     page = plan.layout.records / PAGE
     summary = {

@@ -6,14 +6,13 @@ result; what it draws comes from its own seed. So a copy is the same whoever mak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
-from medsr.errors import CancelledError
+from medsr.cohort.work import TaskResult
 from medsr.jobs import Progress
-
-MADE, KEPT, FAILED = "made", "kept", "failed"
 
 
 @dataclass(frozen=True)
@@ -68,62 +67,10 @@ class Task:
     needs_bytes: int = 0
     seconds: float = 0.0
 
-
-@dataclass(frozen=True)
-class TaskResult:
-    """What became of a task.
-
-    Attributes:
-        name: of the copy.
-        case: name of the original.
-        status: `MADE`, `KEPT` (it was there already) or `FAILED`.
-        error: a sentence for people, when it failed.
-        warnings: sentences about this copy.
-        seconds: it took.
-    """
-
-    name: str
-    case: str
-    status: str
-    error: str = ""
-    warnings: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
-class Execute(Protocol):
-    """What makes a copy; `execute_task` is one."""
-
-    def __call__(self, task: Task, cancelled: Callable[[], bool] | None = None, /) -> TaskResult:
-        """Make the copy; raise nothing but CancelledError."""
-
-
-class Executor(Protocol):
-    """Who runs the tasks: this process, or a cluster."""
-
-    def run(self, tasks: Sequence[Task], execute: Execute, progress: Progress) -> Iterator[TaskResult]:
-        """Yield the result of every task as soon as it is there, in any order.
-
-        ``progress.check()`` is asked often; the CancelledError that it raises is passed on when everything that was
-        begun has been stopped.
-        """
-
-
-class SerialExecutor:
-    """One task after the other, in this process."""
-
-    def run(self, tasks: Sequence[Task], execute: Execute, progress: Progress) -> Iterator[TaskResult]:
-        """Yield the results in the order of the tasks."""
-
-        def cancelled() -> bool:
-            try:
-                progress.check()
-            except CancelledError:
-                return True
-            return False
-
-        for task in tasks:
-            progress.check()
-            yield execute(task, cancelled)
+    @property
+    def folders(self) -> frozenset[Path]:
+        """Where it writes."""
+        return frozenset(Path(path).parent for path in (*self.image_outputs, self.label_output, self.sidecar))
 
 
 def execute_task(task: Task, cancelled: Callable[[], bool] | None = None) -> TaskResult:

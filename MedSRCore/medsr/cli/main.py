@@ -28,6 +28,7 @@ VERBS = {
     "models": "list the models, or tell everything about one",
     "info": "say what is in an image file or DICOM folder",
     "evaluate": "degrade volumes, enlarge them again and judge the models",
+    "measure": "volume and mean of segments of a result, with intervals",
     "calibrate": "measure how far results are off, for error maps that mean what they say",
     "check": "ask another series of the patient whether the detail of a result is there",
     "augment": "make a larger segmentation training set, with super-resolved copies",

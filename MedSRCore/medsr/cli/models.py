@@ -46,9 +46,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def detail_lines(entry: CatalogEntry) -> list[str]:
     """An entry for people."""
-    # Late: it brings numpy, and the list needs none.
-    from medsr.inference.calibration import modalities_with_maps
-
     facts = {
         "kind": entry.kind,
         "caution": PERCEPTUAL if entry.perceptual else "",
@@ -63,7 +60,7 @@ def detail_lines(entry: CatalogEntry) -> list[str]:
         "gain": entry.gain,
         "on phantoms": "; ".join(entry.on_phantoms),
         "limits": entry.limits,
-        "error maps": " and ".join(modalities_with_maps(entry)) or "none: not calibrated",
+        "error maps": " and ".join(entry.calibrated) or "none: not calibrated",
         "needs": "pip install 'medsr[network]'" if entry.needs_torch else "nothing further",
         "weights": str(entry.weights) if entry.folder is not None else "",
         "SHA-256": entry.sha256,

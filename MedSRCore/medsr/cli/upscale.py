@@ -2,6 +2,8 @@
 
 Without a target (--scale, --spacing, --isotropic or --reference) an anisotropic volume becomes isotropic and an
 isotropic one twice as fine; a model with a factor of its own enlarges by that.
+
+Of several inputs, or of a folder with --all, OUT is a folder. What is finished there is kept; the same call goes on.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from medsr.catalog import PERCEPTUAL
+from medsr.cli import upscale_many
 from medsr.cli.console import JsonView, note, say, seconds_text
 from medsr.cli.job_view import job_view
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
@@ -25,16 +28,21 @@ EXAMPLES = """examples:
   medsr upscale t2.nii.gz out.nii.gz --scale 1,1,4 --slice-thickness 3.2
   medsr upscale series_folder/ series_sr/ --format dicom
   medsr upscale bold.nii.gz bold_sr.nii.gz --spacing 2
+  medsr upscale a.nii.gz b.nii.gz c.nii.gz results/
+  medsr upscale study/ results/ --all --workers 4
   medsr upscale photo.png out.png --model srresnet"""
 
 
 def configure(parser: VerbParser) -> None:
     """Add the arguments of this verb."""
-    parser.add_argument("input", metavar="IN", help="image file, DICOM file or DICOM folder")
+    parser.add_argument("inputs", metavar="IN", nargs="+", help="image file, DICOM file or DICOM folder; or several")
     parser.add_argument(
-        "output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, .mgz, .png, ...; folder for --format dicom"
+        "output",
+        metavar="OUT",
+        help="file to write: .nii.gz, .nrrd, .mha, .mgz, .png, ...; folder for --format dicom and for several inputs",
     )
     add_upscale_options(parser.add_argument_group("what to do"))
+    upscale_many.configure(parser)
     files = parser.add_argument_group("files and display")
     files.add_argument("--series", metavar="N|UID", help="which series of a DICOM folder: its number or UID")
     files.add_argument("--format", metavar="dicom", help="dicom: write a DICOM series derived from that of IN")
@@ -59,9 +67,11 @@ def configure(parser: VerbParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the job; show its progress and a summary."""
+    if upscale_many.asked_for(arguments):
+        return upscale_many.run(arguments)
     with job_view(arguments.progress) as view:
         spec = JobSpec(
-            arguments.input,
+            arguments.inputs[0],
             arguments.output,
             read_upscale_options(arguments),
             overwrite=arguments.overwrite,

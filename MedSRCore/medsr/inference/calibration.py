@@ -9,11 +9,10 @@ calibrated gets a wider map, and is told so.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medsr.catalog import CatalogEntry
+from medsr.catalog import CALIBRATIONS
 from medsr.errors import InvalidValueError, MedSRError, ModelError
 from medsr.fields import check_fields
 from medsr.jsontext import parse_json
@@ -23,10 +22,7 @@ from medsr.notices import Notice, notice
 COVERAGE = 0.9
 """Share of the voxels whose error an interval holds."""
 
-SHIPPED = Path(__file__).parents[1] / "calibrations"
 SCALE = "scale.npz"
-OWN = "calibration.json"
-"""In the folder of a bundle from elsewhere: what `medsr calibrate` wrote for it."""
 
 BEYOND = 1.5
 """So many times as wide is the map of an input unlike any that was calibrated."""
@@ -139,7 +135,7 @@ def calibration_for(plan: Plan) -> Calibration:
         ModelError: a file that is no calibration.
     """
     entry = plan.entry
-    for path in _places(entry, plan.modality):
+    for path in entry.calibration_files(plan.modality):
         if path.is_file():
             found = Calibration.read(path)
             if (found.model, found.weights, found.modality) == (entry.name, entry.sha256, plan.modality):
@@ -151,14 +147,9 @@ def calibration_for(plan: Plan) -> Calibration:
     )
 
 
-def _places(entry: CatalogEntry, modality: str) -> Sequence[Path]:
-    shipped = SHIPPED / modality / f"{entry.name}.json"
-    return (shipped,) if entry.folder is None else (entry.folder / OWN, shipped)
-
-
 def scale_path(modality: str) -> Path:
     """File of the error scale of a modality."""
-    return SHIPPED / modality / SCALE
+    return CALIBRATIONS / modality / SCALE
 
 
 def scale_digest(modality: str) -> str:
@@ -171,8 +162,3 @@ def scale_digest(modality: str) -> str:
         return hashlib.sha256(scale_path(modality).read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"{scale_path(modality)} could not be read: {error.strerror}. Reinstall medsr.") from error
-
-
-def modalities_with_maps(entry: CatalogEntry) -> tuple[str, ...]:
-    """Modalities for which a model has error maps."""
-    return tuple(m for m in ("MR", "CT") if any(path.is_file() for path in _places(entry, m)))

@@ -1,20 +1,18 @@
-"""Many copies at once on a Dask cluster: one made on this machine, or any scheduler's."""
+"""Many tasks at once on a Dask cluster: one made on this machine, or any scheduler's."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from medsr.augmentation.tasks import FAILED, Executor, Task, TaskResult
+from medsr.cohort.work import FAILED, Execute, Executor, T, Task, TaskResult, remove_drafts
 from medsr.errors import CancelledError, InputError, MissingDependencyError
 from medsr.jobs import Progress
 from medsr.options import parse_bytes
@@ -88,7 +86,7 @@ def open_cluster(cluster: str | None, workers: int, memory: str | None, needs_by
 class DaskExecutor:
     """Sends tasks to the workers of a client and collects their results.
 
-    A task whose worker vanished goes to another one, three times at most; a copy is complete or not there, so nothing
+    A task whose worker vanished goes to another one, three times at most; a result is complete or not there, so nothing
     is done twice and nothing is half done. Only a few tasks wait at each worker: the others stay here, where stopping
     is immediate.
 
@@ -100,21 +98,19 @@ class DaskExecutor:
     def __init__(self, client: Any, *, owns_workers: bool) -> None:
         self._client, self._owns_workers = client, owns_workers
 
-    def run(
-        self, tasks: Sequence[Task], execute: Callable[[Task], TaskResult], progress: Progress
-    ) -> Iterator[TaskResult]:
+    def run(self, tasks: Sequence[T], execute: Execute[T], progress: Progress) -> Iterator[TaskResult]:
         """Yield the results in the order in which they arrive.
 
         Raises:
             CancelledError: the person asked to stop. Workers that were started here are ended, and what they had begun
-                is removed; those of another scheduler finish the copies that they have begun.
+                is removed; those of another scheduler finish what they have begun.
             InputError: the scheduler went away.
         """
         distributed: Any = import_module("distributed")
         if not self._client.nthreads():
             progress.warn("The scheduler has no worker yet; the work begins when one comes.")
         left = iter(tasks)
-        running: dict[Any, Task] = {}
+        running: dict[Any, T] = {}
         try:
             while True:
                 for task in _take(left, self._room() - len(running)):
@@ -132,7 +128,7 @@ class DaskExecutor:
                     yield _result_of(future, running.pop(future))
         except (asyncio.CancelledError, futures.CancelledError, OSError) as error:
             raise InputError(
-                "The Dask scheduler went away. Start it again, and give the same call: finished copies are kept."
+                "The Dask scheduler went away. Start it again, and give the same call: what is finished is kept."
             ) from error
         except (CancelledError, KeyboardInterrupt, GeneratorExit):
             self._stop(running)
@@ -144,19 +140,11 @@ class DaskExecutor:
         threads: int = sum(self._client.nthreads().values())
         return _WAITING_PER_THREAD * max(1, threads)
 
-    def _stop(self, running: dict[Any, Task]) -> None:
+    def _stop(self, running: Mapping[Any, Task]) -> None:
         self._client.cancel(list(running), force=True)
         if self._owns_workers:
             self._client.cluster.close(timeout=10)
             remove_drafts(list(running.values()))
-
-
-def remove_drafts(tasks: Sequence[Task]) -> None:
-    """Remove what a worker that was ended in the middle of writing left beside the places of `tasks`."""
-    folders = {Path(p).parent for t in tasks for p in (*t.image_outputs, t.label_output, t.sidecar)}
-    for folder in folders:
-        for draft in folder.glob(".medsr-*"):
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _local_cluster(distributed: Any, workers: int, memory: str | None, needs_bytes: int, scratch: str) -> Any:
@@ -228,7 +216,7 @@ def _connect(distributed: Any, address: str) -> Any:
         ) from error
 
 
-def _take(left: Iterator[Task], count: int) -> Iterator[Task]:
+def _take(left: Iterator[T], count: int) -> Iterator[T]:
     for _ in range(count):
         try:
             yield next(left)
@@ -255,4 +243,4 @@ def _result_of(future: Any, task: Task) -> TaskResult:
         )
     else:
         text = f"The worker failed: {kind}: {' '.join(str(error).split())[:300]}"
-    return TaskResult(task.name, task.case, FAILED, text)
+    return TaskResult(task.name, FAILED, text)

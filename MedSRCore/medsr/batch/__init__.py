@@ -1,0 +1,1 @@
+"""Many inputs, each super-resolved into a file of one folder."""
