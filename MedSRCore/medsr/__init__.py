@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medsr.fusion.api import fuse
     from medsr.geometry import Geometry
     from medsr.inference.pipeline import Result
+    from medsr.inference.segments import measure_segments
     from medsr.io import read_volume, write_dicom, write_volume
     from medsr.options import UpscaleOptions
     from medsr.volume import Volume
@@ -33,6 +34,7 @@ _HOMES = {
     "command_segmenter": "medsr.augmentation.segmenting",
     "fuse": "medsr.fusion.api",
     "load_catalog": "medsr.catalog",
+    "measure_segments": "medsr.inference.segments",
     "read_volume": "medsr.io",
     "segment_with": "medsr.augmentation.segmenting",
     "super_resolve": "medsr.api",
@@ -51,6 +53,7 @@ __all__ = [
     "command_segmenter",
     "fuse",
     "load_catalog",
+    "measure_segments",
     "read_volume",
     "segment_with",
     "super_resolve",

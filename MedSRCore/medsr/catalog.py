@@ -117,7 +117,7 @@ class CatalogEntry:
         return self.folder / "models" / "model.pt"
 
     def calibration_files(self, modality: str) -> tuple[Path, ...]:
-        """Where the calibration of its error maps is: what `medsr calibrate` wrote into a bundle, or what is shipped."""
+        """Where the calibration of its error maps is: in its bundle, by `medsr calibrate`, or among the shipped."""
         shipped = CALIBRATIONS / modality / f"{self.name}.json"
         return (shipped,) if self.folder is None else (self.folder / "calibration.json", shipped)
 

@@ -51,8 +51,11 @@ OTHER_PROGRAMS = {
     "--gres",
     "--cpus-per-task",
     # Testing/benchmarks, Testing/fuzz
+    "--crop-mm",
     "--invert",
     "--minutes",
+    "--size",
+    "--thickness",
 }
 # These are tried elsewhere, or take long.
 NOT_TRIED = {"evaluate", "train", "demo", "doctor"}

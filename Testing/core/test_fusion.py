@@ -11,8 +11,11 @@ from scipy import ndimage as ndi
 import medsr
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
 from medsr.facts import Fact, Facts
+from medsr.fusion import learning
+from medsr.fusion.files import fuse_files
 from medsr.fusion.matching import match
 from medsr.fusion.observing import finer, observe
+from medsr.fusion.placing import thinned
 from medsr.fusion.prior import Prior
 from medsr.fusion.scanlines import Scanlines
 from medsr.fusion.solving import solve_jointly
@@ -184,7 +187,7 @@ def test_the_report_tells_how_each_stack_was_moved_and_what_it_leaves(fused):
     assert first["registration"] is None and first["residual_percent"] < 5
     corners = GRID.to_patient(np.array(np.meshgrid(*[(0, SIZE - 1)] * 3)).reshape(3, -1).T)
     for told, true in zip(others, MOVES[1:], strict=True):
-        found = np.array(told["registration"]["matrix"])
+        found = np.array(told["registration"]["matrix_lps_mm"])
         apart = corners @ (found[:3, :3] - true[:3, :3]).T + found[:3, 3] - true[:3, 3]
         assert np.sqrt(np.square(apart).sum(axis=1).mean()) < 0.5
         assert told["registration"]["agreement"] > 0.95
@@ -201,6 +204,18 @@ def test_a_stack_that_is_brighter_and_shaded_counts_as_if_it_were_not(fused):
     assert result.report["stacks"][1]["intensities"]["scale"] == pytest.approx(1 / 3, rel=0.05)
 
 
+def test_networks_add_to_what_the_stacks_leave_open(fused, monkeypatch):
+    # Without torch the deconvolution of each stack stands for the networks' answers.
+    monkeypatch.setattr("medsr.methods.refiner.find_spec", lambda _: None)
+    result = medsr.fuse(STACKS, networks=True)
+    assert result.report["networks"] == ["tikhonov"] * 3 and fused.report["networks"] == []
+    assert abs(quality(result.volume.array) - quality(fused.volume.array)) < 1.5
+    assert not np.array_equal(result.volume.array, fused.volume.array)
+    # Where the answers are the truth, so is the result, but for the noise that the stacks explain by it.
+    monkeypatch.setattr(learning, "_enlarged", lambda *_: (interpolate(TRUTH, WIDE, _[1], "bspline"), "truth"))
+    assert quality(medsr.fuse(STACKS, networks=True).volume.array) > quality(fused.volume.array) + 3
+
+
 def test_a_gain_follows_shading_and_not_anatomy():
     expected = STACKS[0].array
     shading = np.linspace(0.8, 1.25, SIZE)[None, None, :]
@@ -208,7 +223,9 @@ def test_a_gain_follows_shading_and_not_anatomy():
     found = match((expected / shading).astype(np.float32), expected, used, STACKS[0].geometry, scaled=True)
     body = expected > 100
     middle = (slice(None), slice(None), slice(6, -6))
-    left, before = (np.abs(gain * np.ones(body.shape) / shading - 1)[middle][body[middle]].mean() for gain in (found.gain, 1))
+    left, before = (
+        np.abs(gain * np.ones(body.shape) / shading - 1)[middle][body[middle]].mean() for gain in (found.gain, 1)
+    )
     assert left < 0.3 * before
     assert found.agreement > 0.98
     kept = match(expected * 2, expected, used, STACKS[0].geometry, scaled=False)
@@ -224,6 +241,29 @@ def test_ct_keeps_its_numbers_and_its_padding():
     inside = result.volume.array[8:-8, 10:-8, 8:-8].astype(float)
     assert abs((inside - (INNER - 1000)[8:-8, 10:-8, 8:-8]).mean()) < 8
     assert result.report["stacks"][1]["intensities"]["scale"] == 1
+
+
+def test_a_large_stack_is_registered_by_fewer_slices_that_stay_where_they_are():
+    grid = Geometry((170, 160, 48), (1.0, 1.0, 4.0), (3.0, 2.0, 1.0), GRID.direction)
+    array = np.broadcast_to(np.arange(48.0)[:, None, None], grid.shape_zyx)
+    thin = thinned(Volume(array, grid))
+    assert thin.geometry.size_xyz == (170, 160, 24)
+    assert (thin.array[5] == 10).all()
+    assert np.allclose(thin.geometry.to_patient((7, 8, 5)), grid.to_patient((7, 8, 10)))
+    assert thinned(STACKS[0]).geometry == STACKS[0].geometry
+
+
+def test_the_noisier_a_stack_the_less_it_counts_and_unknown_noise_counts_like_the_least():
+    def weights(*levels):
+        told = [
+            one.replace(facts=one.facts + Facts((Fact("noise", level, "sidecar"),)))
+            for one, level in zip(STACKS, levels, strict=False)
+        ]
+        return [stack["weight"] for stack in medsr.fuse(told).report["stacks"]]
+
+    assert weights(0.01, 0.02) == [1, pytest.approx(0.25, rel=0.1)]
+    # 0 stands for noise that cannot be told.
+    assert weights(0.02, 0.0) == [1, 1]
 
 
 # -- what is refused
@@ -287,6 +327,18 @@ def test_another_patient_is_refused_without_a_name(io_dicom, tmp_path):
     assert "roe" not in str(caught.value).lower()
 
 
+def test_series_of_one_folder_are_told_apart(io_dicom, tmp_path):
+    for number in (1, 2):
+        io_dicom(tmp_path / "study" / str(number), slices=8, size_xy=(12, 10), number=number)
+    folder, output = str(tmp_path / "study"), str(tmp_path / "out.nii.gz")
+    with pytest.raises(InvalidValueError, match="twice"):
+        fuse_files(FuseSpec((folder, folder), output, series=("2", "2")), Progress())
+    # They are the same voxels at the same place: nothing to refuse.
+    result = fuse_files(FuseSpec((folder, folder), output, series=("1", "2")), Progress())
+    assert [stack["used_percent"] > 0 for stack in result.report["stacks"]] == [True, True]
+    assert not any("whose they are" in text for text in result.report["warnings"])
+
+
 def test_fusing_can_be_stopped():
     stages = []
     stop = Progress(lambda event: stages.append(getattr(event, "name", "")), lambda: "Solving for the volume" in stages)
@@ -295,7 +347,7 @@ def test_fusing_can_be_stopped():
 
 
 def test_a_job_is_a_line_and_its_fields_are_checked():
-    spec = FuseSpec(("a.nii", "b/"), "out.nii.gz", UpscaleOptions(spacing=0.8), ("1", "2"), "r.json", True)
+    spec = FuseSpec(("a.nii", "b/"), "out.nii.gz", UpscaleOptions(spacing=0.8), ("1", "2"), "r.json", True, True)
     assert read_job(spec.to_json()) == spec
     for text, words in (
         ('{"job": "fuse", "inputs": ["a"]}', "output"),

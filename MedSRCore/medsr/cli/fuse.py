@@ -28,7 +28,11 @@ def configure(parser: VerbParser) -> None:
         "inputs", metavar="IN", nargs="+", help="two or more image files or DICOM folders; the first gives the field"
     )
     parser.add_argument("output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, ...")
-    add_upscale_options(parser.add_argument_group("what to do"), only=OPTIONS)
+    what = parser.add_argument_group("what to do")
+    add_upscale_options(what, only=OPTIONS)
+    what.add_argument(
+        "--networks", action="store_true", help="let networks look at each stack, too: sharper, for much more time"
+    )
     files = parser.add_argument_group("files and display")
     files.add_argument(
         "--series", metavar="N,N,...", help="which series of each DICOM folder: numbers or UIDs in the order of IN"
@@ -47,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             read_upscale_options(arguments),
             tuple(arguments.series.split(",")) if arguments.series else (),
             arguments.report,
+            arguments.networks,
             arguments.overwrite,
         )
         # Late, so that help and wrong options are answered before SimpleITK is loaded.

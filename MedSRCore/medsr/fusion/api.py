@@ -13,12 +13,15 @@ from medsr.jobs import Progress
 from medsr.options import UpscaleOptions
 
 
-def fuse(stacks: Sequence[Image], *, progress: Progress | None = None, **options: Any) -> Result:
+def fuse(
+    stacks: Sequence[Image], *, networks: bool = False, progress: Progress | None = None, **options: Any
+) -> Result:
     """Fuse several thick stacks of one sitting into one isotropic volume.
 
     Args:
         stacks: two or more Volumes, SimpleITK images, arrays or paths of files or DICOM folders, of one contrast; the
             first gives the field and the orientation.
+        networks: let the networks of `super_resolve` look at each stack, too: about half a decibel, for much more time.
         progress: receives stages, fractions and warnings, and may cancel.
         **options: ``spacing`` (default: the finest pixels of all), ``modality``, ``slice_thickness``, ``dtype``,
             ``memory``, ``not_labels``.
@@ -39,4 +42,4 @@ def fuse(stacks: Sequence[Image], *, progress: Progress | None = None, **options
     chosen = UpscaleOptions.from_dict(options)
     if isinstance(stacks, str) or not isinstance(stacks, Sequence):
         raise InvalidValueError("Give a list of stacks: medsr.fuse(['tra.nii.gz', 'sag.nii.gz']).")
-    return fuse_volumes([to_volume(stack) for stack in stacks], chosen, progress)
+    return fuse_volumes([to_volume(stack) for stack in stacks], chosen, progress, networks=networks)

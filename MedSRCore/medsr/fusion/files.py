@@ -38,7 +38,7 @@ def _fuse(spec: FuseSpec, progress: Progress, staging: Staging) -> ResultEvent:
     progress.stage("Reading")
     volumes = [_read(spec, number) for number in range(len(spec.inputs))]
     check_apart(outputs, [file for volume in volumes for file in volume.files])
-    result = fuse_volumes(volumes, spec.options, progress)
+    result = fuse_volumes(volumes, spec.options, progress, networks=spec.networks)
     progress.stage("Writing")
     progress.check()
     report = {**result.report, "output_file": spec.output}

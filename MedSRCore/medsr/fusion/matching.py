@@ -16,8 +16,11 @@ Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _SHADING_MM = 10.0
-"""Standard deviation of the Gaussian that shading is seen through: wide enough that noise and what only one
-of the stacks resolves is averaged; anatomy is in both."""
+"""Standard deviation of the Gaussian that shading is seen through: wide enough that noise, and what only one of the
+stacks resolves, is averaged. Anatomy is in both."""
+
+_ROUNDS = 3
+"""One sees shading flatter than it is near the ends of the body; the next sees what is left."""
 
 _COMPARED_MM = 2.0
 """The same for what is compared: about what all stacks resolve in every direction."""
@@ -36,12 +39,14 @@ class Match:
         gain: what its intensities are multiplied by, voxel by voxel.
         scale: the same for the whole stack.
         agreement: correlation of what both resolve within the body, after that; 1 at best.
+        unshaded: the same with the scale alone, which tells another contrast that passes for shading.
         overlap: share of the stack's samples that could be compared.
     """
 
     gain: Array
     scale: float
     agreement: float
+    unshaded: float
     overlap: float
 
     @property
@@ -72,15 +77,21 @@ def match(values: Array, expected: Array, used: Mask, grid: Geometry, *, scaled:
         gain = _gain(values, expected, body, grid, scale)
     if not body.any():
         return None
-    seen = [_smooth(np.where(body, image, 0), body, grid) for image in (values * gain, expected)]
-    return Match(gain, scale, correlation(seen[0][body], seen[1][body]), float(used.mean()))
+    shaded, plain, wanted_there = (
+        _smooth(np.where(body, image, 0), body, grid)[body] for image in (values * gain, values, expected)
+    )
+    agreement, unshaded = (correlation(image, wanted_there) for image in (shaded, plain))
+    return Match(gain, scale, agreement, unshaded, float(used.mean()))
 
 
 def _gain(values: Array, expected: Array, body: Mask, grid: Geometry, scale: float) -> Array:
     """The ratio of both, as slow as shading; the scale of the whole where there is no tissue about."""
-    level = _UNSURE * float(values[body].mean())
-    above, below = (_blurred(np.where(body, image, 0), grid, _SHADING_MM) for image in (expected, values))
-    gain = (above + level * scale) / (below + level)
+    gain = np.full(values.shape, scale, dtype=np.float32)
+    above = _blurred(np.where(body, expected, 0), grid, _SHADING_MM)
+    level = _UNSURE * float(expected[body].mean())
+    for _ in range(_ROUNDS):
+        below = _blurred(np.where(body, values * gain, 0), grid, _SHADING_MM)
+        gain *= (above + level) / (below + level)
     return np.asarray(np.clip(gain, scale / _LARGEST_SHADING, scale * _LARGEST_SHADING), dtype=np.float32)
 
 

@@ -20,14 +20,21 @@ from medsr.volume import Volume
 
 Array = NDArray[np.float32]
 
-POOR, SUSPECT = 0.6, 0.8
-"""Correlation of what two stacks resolve below which they show different things, and below which they may."""
+POOR, SUSPECT = 0.7, 0.8
+"""Correlation of what two stacks resolve below which they show different things, and below which they may. Three stacks
+of a prostate, with shading of a quarter, had 0.84 to 0.94; T1 and FLAIR of one head 0.68, others less."""
+
+UNSHADED = 0.3
+"""The same with shading left in: 0.68 to 0.90 there, and 0.14 at most for other contrasts."""
 
 _LEAST_OVERLAP = 0.05
 _QUIET = 0.005
 """Noise, as a fraction of the 99th percentile, of a stack whose noise cannot be told."""
 
 _LEAST_WEIGHT = 0.1
+
+_ENOUGH_SLICES, _ENOUGH_VOXELS = 20, 500_000
+"""Of a stack that is registered."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def place(stack: Stack, first: Stack, plain: Volume, start: Array, grid: Geometr
         InputError: no field in common, no place where both show the same, or another contrast; the stack is named.
     """
     with about(stack.name):
-        fit = register(stack.volume.replace(array=stack.values), plain, progress.check)
+        fit = register(thinned(stack.volume.replace(array=stack.values)), plain, progress.check)
         fit.check_near()
     moved = stack.volume.replace(geometry=fit.moved(stack.volume.geometry))
     spacing_mm = grid.spacing_xyz_mm[0]
@@ -93,11 +100,12 @@ def place(stack: Stack, first: Stack, plain: Volume, start: Array, grid: Geometr
             f"{100 * float(observation.used.mean()):.2g} % of it lie in the common field. Are both of one patient and "
             "one sitting?"
         )
-    if found.agreement < POOR:
+    if found.agreement < POOR or found.unshaded < UNSHADED:
         raise InputError(
             f"{stack.name} does not show what {first.name} shows: after a {fit.describe()}, what both resolve "
-            f"correlates by {found.agreement:.2f} within the body, and {POOR:g} is the least. It has another contrast, "
-            "or could not be registered. Stacks of one contrast and one sitting are fused."
+            f"correlates by {found.agreement:.2f} within the body ({found.unshaded:.2f} with its shading), and "
+            f"{POOR:g} ({UNSHADED:g}) is the least. It has another contrast, or could not be registered. Stacks of one "
+            "contrast and one sitting are fused."
         )
     told = [f"{stack.name}: {doubt}" for doubt in doubts]
     if found.agreement < SUSPECT:
@@ -109,12 +117,27 @@ def place(stack: Stack, first: Stack, plain: Volume, start: Array, grid: Geometr
     return Placed(stack, observation, fit, found, _sigma(stack, found.scale), tuple(decisions), tuple(told))
 
 
-def weighted(placed: list[Placed]) -> list[Observation]:
-    """The observations, the noisier the lighter."""
-    least = min(each.sigma for each in placed)
-    return [
-        dataclasses.replace(each.observation, weight=max((least / each.sigma) ** 2, _LEAST_WEIGHT)) for each in placed
-    ]
+def weighted(placed: list[Placed]) -> tuple[list[Observation], float]:
+    """The observations, the noisier the lighter, and the noise of those with weight 1.
+
+    A stack whose noise cannot be told counts like the quietest: nobody knows that it is quieter.
+    """
+    known = [each.sigma for each in placed if each.stack.noise is not None]
+    least = min(known or [each.sigma for each in placed])
+    weights = [1.0 if each.stack.noise is None else max((least / each.sigma) ** 2, _LEAST_WEIGHT) for each in placed]
+    found = zip(placed, weights, strict=True)
+    return [dataclasses.replace(each.observation, weight=weight) for each, weight in found], least
+
+
+def thinned(volume: Volume) -> Volume:
+    """Every second slice, or fewer, of a large stack: enough to say where it lies, in a fraction of the time."""
+    grid = volume.geometry
+    across = int(np.argmax(grid.spacing_xyz_mm))
+    step = max(1, min(grid.size_xyz[across] // _ENOUGH_SLICES, grid.voxels // _ENOUGH_VOXELS))
+    array = volume.array[tuple(slice(None, None, step if 2 - axis == across else 1) for axis in range(3))]
+    x, y, z = (s * (step if axis == across else 1) for axis, s in enumerate(grid.spacing_xyz_mm))
+    size = (array.shape[2], array.shape[1], array.shape[0])
+    return volume.replace(array=array, geometry=Geometry(size, (x, y, z), grid.origin_mm, grid.direction))
 
 
 def _sigma(stack: Stack, scale: float) -> float:

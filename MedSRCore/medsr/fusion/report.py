@@ -21,6 +21,7 @@ def make_report(
     observations: Sequence[Observation],
     residuals: Sequence[float],
     smoothness: float,
+    networks: Sequence[str],
     warnings: Sequence[str],
     output: Geometry,
     started: float,
@@ -36,6 +37,7 @@ def make_report(
         "modality": placed[0].stack.modality,
         "stacks": stacks,
         "smoothness": float(f"{smoothness:.6g}"),
+        "networks": list(networks),
         "warnings": list(warnings),
         "seconds": round(time.perf_counter() - started, 3),
         "versions": versions(),
@@ -53,8 +55,9 @@ def _of_stack(placed: Placed, observation: Observation, residual: float) -> dict
             "shift_mm": round(fit.shift_mm, 3),
             "shift_xyz_mm": [round(v, 3) for v in fit.translation_mm],
             "degrees": round(fit.degrees, 3),
-            "matrix": [[round(float(v), 8) for v in row] for row in fit.matrix],
+            "matrix_lps_mm": [[round(float(v), 8) for v in row] for row in fit.matrix],
             "agreement": round(found.agreement, 4),
+            "agreement_before_shading": round(found.unshaded, 4),
         }
         intensities = {"scale": float(f"{found.scale:.5g}"), "shading_percent": round(found.shading_percent, 2)}
     return {

@@ -20,6 +20,8 @@ Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 _SAME = 1e-6
+_ROOM = 4
+"""Empty planes at either end, in which lines that leave the volume find nothing."""
 
 
 @dataclass(frozen=True)
@@ -48,55 +50,72 @@ class _Pass:
 
     def forward(self, image: Array) -> Array:
         """The input on the lines of the output; nothing beyond its ends."""
-        source = np.ascontiguousarray(np.moveaxis(image, self.axis, 0)).ravel()
-        out = np.zeros(self._shapes()[1], dtype=np.float32)
-        for number, taps in enumerate(self._planes()):
-            plane = out[number]
-            for weight, place in taps:
-                plane += weight * source[place]
-        return np.ascontiguousarray(np.moveaxis(out, 0, self.axis))
+        before, after = self._shapes()
+        source = np.zeros((before[0] + 2 * _ROOM, before[1] * before[2]), dtype=np.float32)
+        source[_ROOM:-_ROOM].reshape(before)[...] = np.moveaxis(image, self.axis, 0)
+        out = np.empty((after[0], after[1] * after[2]), dtype=np.float32)
+        for plane, (places, weights) in zip(out, self._planes(), strict=True):
+            np.multiply(weights[0], source.ravel().take(places), out=plane)
+            for number in (1, 2, 3):
+                beside = source[number:].ravel().take(places)
+                beside *= weights[number]
+                plane += beside
+        return np.moveaxis(out.reshape(after), 0, self.axis)
 
     def adjoint(self, image: Array) -> Array:
         """The transpose of `forward`."""
-        before, _ = self._shapes()
-        out = np.zeros(int(np.prod(before)), dtype=np.float32)
-        planes = np.ascontiguousarray(np.moveaxis(image, self.axis, 0))
-        for plane, taps in zip(planes, self._planes(), strict=True):
-            for weight, place in taps:
+        before, after = self._shapes()
+        out = np.zeros((before[0] + 2 * _ROOM, before[1] * before[2]), dtype=np.float32)
+        planes = np.ascontiguousarray(np.moveaxis(image, self.axis, 0)).reshape(after[0], -1)
+        for plane, (places, weights) in zip(planes, self._planes(), strict=True):
+            for number in (0, 1, 2, 3):
+                beside = out[number:].ravel()
                 # Of one plane and one neighbour no two places are the same, so none is lost.
-                out[place] += weight * plane
-        return np.ascontiguousarray(np.moveaxis(out.reshape(before), 0, self.axis))
+                sums = beside.take(places)
+                sums += weights[number] * plane
+                beside[places] = sums
+        return np.moveaxis(out[_ROOM:-_ROOM].reshape(before), 0, self.axis)
 
     def _shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Of input and output with the resampled axis first."""
         order = (self.axis, *(a for a in range(3) if a != self.axis))
         return tuple(self.before[a] for a in order), tuple(self.after[a] for a in order)
 
-    def _planes(self) -> Iterator[list[tuple[Array, Indices]]]:
-        """For each plane of the output, the weights of its four neighbours and where these are in the flat input."""
-        (size, rows, columns), (count, _, _) = self._shapes()
-        beside = [a for a in range(3) if a != self.axis]
-        down, along = (self.step[a] for a in beside)
-        across = self.first + down * np.arange(rows)[:, None] + along * np.arange(columns)
-        column = np.arange(rows * columns, dtype=np.intp).reshape(rows, columns)
+    def _planes(self) -> Iterator[tuple[Indices, tuple[Array, Array, Array, Array]]]:
+        """For each plane of the output, places of the first of four neighbours, and the weights of all four.
+
+        Places are in the flat input with `_ROOM` planes before it; the others are one, two and three planes further on.
+        """
+        (size, *_), (count, rows, columns) = self._shapes()
+        down, along = (self.step[a] for a in range(3) if a != self.axis)
+        across = (self.first + down * np.arange(rows)[:, None] + along * np.arange(columns)).astype(np.float32).ravel()
+        column = np.arange(rows * columns, dtype=np.intp)
         for number in range(count):
-            place = across + self.step[self.axis] * number
-            low = np.floor(place).astype(np.intp)
-            inner = bool(low.min() >= 1 and low.max() < size - 2)
-            taps = []
-            for offset, weight in zip((-1, 0, 1, 2), _weights((place - low).astype(np.float32)), strict=True):
-                at = low + offset
-                if not inner:
-                    weight = np.where((at >= 0) & (at < size), weight, np.float32(0))
-                    at = np.clip(at, 0, size - 1)
-                taps.append((weight, at * (rows * columns) + column))
-            yield taps
+            place = across + np.float32(self.step[self.axis] * number)
+            low = np.floor(place)
+            place -= low
+            # Beyond the ends all four are in the empty planes.
+            np.clip(low, 1 - _ROOM, size + 1, out=low)
+            places = low.astype(np.intp)
+            places += _ROOM - 1
+            places *= rows * columns
+            places += column
+            yield places, _weights(place)
 
 
 def _weights(f: Array) -> tuple[Array, Array, Array, Array]:
     """Cubic convolution (Keys 1981) at a fraction `f` between the two middle ones of four neighbours."""
     g = 1 - f
-    return -0.5 * f * g * g, 1 + f * f * (1.5 * f - 2.5), 1 + g * g * (1.5 * g - 2.5), -0.5 * g * f * f
+    outer, inner = f * g, f * f
+    last = outer * f
+    outer *= g
+    last *= np.float32(-0.5)
+    outer *= np.float32(-0.5)
+    middle = np.float32(1.5) * f
+    middle -= np.float32(2.5)
+    middle *= inner
+    middle += 1
+    return outer, middle, 1 - outer - middle - last, last
 
 
 class Scanlines:
@@ -129,13 +148,13 @@ class Scanlines:
         image = image.transpose(self._order)
         for each in self._passes:
             image = each.forward(image)
-        return image
+        return np.ascontiguousarray(image)
 
     def adjoint(self, image: Array) -> Array:
         """The transpose of `forward`."""
         for each in reversed(self._passes):
             image = each.adjoint(image)
-        return np.asarray(image.transpose(np.argsort(self._order)))
+        return np.ascontiguousarray(image.transpose(np.argsort(self._order)))
 
 
 def _follows(step: NDArray[np.float64], order: tuple[int, ...]) -> float:

@@ -23,7 +23,8 @@ Array = NDArray[np.float32]
 _ENOUGH = 1e-3
 """Share of the first gradient at which the search ends."""
 
-_STEPS, _ROUNDS = 4, 3
+_FIRST_STEPS, _STEPS, _ROUNDS = 4, 3, 2
+"""More of them changed nothing: 16 in place of 10 gave the same within 0.03 dB."""
 
 _FIRST_SMOOTHNESS, _SHARE, _SMOOTHNESS = 3e-3, 0.5, (1e-3, 0.2)
 """Weight of the prior of the first solution; of the others as a share of noise over roughness of that one, within
@@ -39,7 +40,7 @@ def joint_solution(
     def part(number: int) -> Callable[[float], None]:
         return lambda done: progress((number + done) / total)
 
-    volume = solve_jointly(observations, start, Prior(_FIRST_SMOOTHNESS), _STEPS, part(0))
+    volume = solve_jointly(observations, start, Prior(_FIRST_SMOOTHNESS), _FIRST_STEPS, part(0))
     low, high = _SMOOTHNESS
     smoothness = float(np.clip(_SHARE * sigma**2 / max(mean_roughness(volume), 1e-30), low, high))
     for number in range(1, total):

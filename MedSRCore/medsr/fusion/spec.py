@@ -27,6 +27,7 @@ class FuseSpec:
         options: how; those of `OPTIONS`.
         series: for each input the DICOM series to take (UID, or number in the list that the error shows), or empty.
         report: file for the JSON report, or None.
+        networks: let the networks of an upscaling look at each stack, too.
         overwrite: replace files that exist.
     """
 
@@ -37,6 +38,7 @@ class FuseSpec:
     options: UpscaleOptions = field(default_factory=UpscaleOptions)
     series: tuple[str, ...] = ()
     report: str | None = None
+    networks: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
