@@ -307,8 +307,8 @@ def test_a_dry_run_writes_nothing(a_set, tmp_path):
 def test_a_dry_run_reads_contents_only_where_something_could_be_compared(a_set, tmp_path, monkeypatch):
     source, out = a_set(), tmp_path / "out"
     read = []
-    digest = medsr.augmentation.contents._digest
-    monkeypatch.setattr("medsr.augmentation.contents._digest", lambda file: read.append(file.name) or digest(file))
+    digest = medsr.augmentation.contents.file_digest
+    monkeypatch.setattr("medsr.augmentation.contents.file_digest", lambda file: read.append(file.name) or digest(file))
     run(source, out, dry_run=True)
     assert read == []
     run(source, out)

@@ -54,8 +54,10 @@ OTHER_PROGRAMS = {
     "--crop-mm",
     "--invert",
     "--minutes",
+    "--repeats",
     "--size",
     "--thickness",
+    "--threads",
 }
 # These are tried elsewhere, or take long.
 NOT_TRIED = {"evaluate", "train", "demo", "doctor"}
