@@ -308,7 +308,7 @@ def test_a_dry_run_reads_contents_only_where_something_could_be_compared(a_set, 
     source, out = a_set(), tmp_path / "out"
     read = []
     digest = medsr.augmentation.contents.file_digest
-    monkeypatch.setattr("medsr.augmentation.contents.file_digest", lambda file: read.append(file.name) or digest(file))
+    monkeypatch.setattr("medsr.augmentation.contents.file_digest", lambda file: read.append(str(file)) or digest(file))
     run(source, out, dry_run=True)
     assert read == []
     run(source, out)
