@@ -26,7 +26,7 @@ def an_example(seed):
 
 
 def test_the_scale_learns_where_errors_are_large():
-    network = fit(an_example, 3, 60)
+    network = fit(an_example, 3, 40)
     example = an_example(7)
     widths = ErrorScale(network.weights()).half_widths(example.result, example.plain, example.condition, (0, 1, 2))
     dark, bright = (slice(4, 16), slice(28, 40))
