@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from medsr.cli.console import JsonView, note, say
-from medsr.cli.job_view import job_view
+from medsr.cli.job_view import job_view, tell
 from medsr.cli.parsing import VerbParser
 from medsr.evaluation.checking.spec import CheckSpec
 from medsr.jobs import Progress
@@ -58,12 +57,5 @@ def run(arguments: argparse.Namespace) -> int:
         from medsr.evaluation.checking.report import summary_lines
 
         result = check_file(spec, Progress(view))
-    if isinstance(view, JsonView):
-        view(result)
-        return 0
-    for line in summary_lines(result.report):
-        say(line)
-    for path in filter(None, (spec.map, spec.picture, spec.report)):
-        say(f"Written   {path}")
-    note("Not a medical device: not for clinical decisions.")
-    return 0
+    written = filter(None, (spec.map, spec.picture, spec.report))
+    return tell(view, result, [*summary_lines(result.report), *(f"Written   {path}" for path in written)])

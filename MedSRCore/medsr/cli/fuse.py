@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from medsr.cli.console import JsonView, note, say, seconds_text, table_lines
-from medsr.cli.job_view import job_view
+from medsr.cli.console import seconds_text, table_lines
+from medsr.cli.job_view import job_view, tell
 from medsr.cli.parsing import VerbParser, add_upscale_options, read_upscale_options
 from medsr.fusion.spec import OPTIONS, FuseSpec
 from medsr.jobs import Progress
@@ -58,15 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         from medsr.fusion.files import fuse_files
 
         result = fuse_files(spec, Progress(view))
-    if isinstance(view, JsonView):
-        view(result)
-        return 0
-    for line in summary_lines(result.report):
-        say(line)
-    if spec.report is not None:
-        say(f"Written   {spec.report}")
-    note("Not a medical device: not for clinical decisions.")
-    return 0
+    written = [] if spec.report is None else [f"Written   {spec.report}"]
+    return tell(view, result, [*summary_lines(result.report), *written])
 
 
 def summary_lines(report: Mapping[str, Any]) -> list[str]:

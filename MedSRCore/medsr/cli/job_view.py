@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from medsr.cli.console import JsonView, View, open_view
+from medsr.cli.console import JsonView, View, note, open_view, say
 from medsr.cli.failures import explain
 from medsr.cli.interruption import signal_that_came
+from medsr.jobs import ResultEvent
+
+
+def tell(view: View, result: ResultEvent, lines: Iterable[str]) -> int:
+    """Show what a job gave: `lines` for people, the event itself for programs; the exit code."""
+    if isinstance(view, JsonView):
+        view(result)
+        return 0
+    for line in lines:
+        say(line)
+    note("Not a medical device: not for clinical decisions.")
+    return 0
 
 
 @contextmanager

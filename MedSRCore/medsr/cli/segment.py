@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 
-from medsr.cli.console import JsonView, note, say
-from medsr.cli.job_view import job_view
+from medsr.cli.job_view import job_view, tell
 from medsr.cli.parsing import VerbParser, add_upscale_options, read_upscale_options
-from medsr.jobs import Progress
+from medsr.jobs import Progress, ResultEvent
 
 EXAMPLES = """examples:
   medsr segment thick.nii.gz labels.nii.gz --isotropic \\
@@ -53,20 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
             result = segment_folder(*job, overwrite=arguments.overwrite)
         else:
             result = segment_file(*job, overwrite=arguments.overwrite, series=arguments.series)
-    if isinstance(view, JsonView):
-        view(result)
-        return 0
+    return tell(view, result, _summary_lines(result))
+
+
+def _summary_lines(result: ResultEvent) -> list[str]:
     if "cases" in result.report:
-        say(f"Written   {len(result.report['cases'])} label maps in {result.output}")
-        note("Not a medical device: not for clinical decisions.")
-        return 0
+        return [f"Written   {len(result.report['cases'])} label maps in {result.output}"]
     enhanced, volumes = result.report["enhanced"], result.report["volumes_mm3"]
     sizes = [" x ".join(map(str, enhanced[end]["size_xyz"])) for end in ("input", "output")]
-    say(f"Enhanced  {sizes[0]} -> {sizes[1]} voxels by {enhanced['model']}")
-    for value, volume in volumes.items():
-        say(f"Label {value:<4}{volume:.6g} mm3")
-    if not volumes:
-        say("Labels    none were found")
-    say(f"Written   {result.output}")
-    note("Not a medical device: not for clinical decisions.")
-    return 0
+    return [
+        f"Enhanced  {sizes[0]} -> {sizes[1]} voxels by {enhanced['model']}",
+        *(f"Label {value:<4}{volume:.6g} mm3" for value, volume in volumes.items()),
+        *([] if volumes else ["Labels    none were found"]),
+        f"Written   {result.output}",
+    ]

@@ -14,8 +14,8 @@ from typing import Any
 
 from medsr.catalog import PERCEPTUAL
 from medsr.cli import upscale_many
-from medsr.cli.console import JsonView, note, say, seconds_text
-from medsr.cli.job_view import job_view
+from medsr.cli.console import seconds_text
+from medsr.cli.job_view import job_view, tell
 from medsr.cli.parsing import VerbParser, add_upscale_options, parse_pairs, read_upscale_options
 from medsr.interrupts import Undivided
 from medsr.jobs import NOTHING_WRITTEN, JobSpec, Progress, ResultEvent
@@ -82,15 +82,8 @@ def run(arguments: argparse.Namespace) -> int:
             anonymize=arguments.anonymize,
         )
         result = _job()(spec, Progress(view))
-    if isinstance(view, JsonView):
-        view(result)
-        return 0
-    for line in summary_lines(result.report):
-        say(line)
-    for path in filter(None, [spec.report, *spec.maps.values()]):
-        say(f"Written   {path}")
-    note("Not a medical device: not for clinical decisions.")
-    return 0
+    written = filter(None, [spec.report, *spec.maps.values()])
+    return tell(view, result, [*summary_lines(result.report), *(f"Written   {path}" for path in written)])
 
 
 def _job() -> Callable[[JobSpec, Progress], ResultEvent]:

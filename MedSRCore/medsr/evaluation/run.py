@@ -244,17 +244,31 @@ class _Judge:
             dtype="float32",
             modality=truth.reference.modality or self.options.modality,
         )
-        axis = AXES.index(case.slice_axis)
-        if self.told == "thickness" and case.thickness is not None:
-            thickness = case.thickness * spacing[axis] * self.misstate
-            return dataclasses.replace(options, slice_axis=case.slice_axis, slice_thickness=thickness)
-        if self.told == "profile" and case.is_measured:
-            specs = [
-                f"{p.kind}:{p.width * factor * s * self.misstate:.6g}" + (f":{p.taper:g}" if p.taper else "")
-                for p, factor, s in zip(case.profiles_xyz, case.scale_xyz, spacing, strict=True)
-            ]
-            return dataclasses.replace(options, profile=",".join(specs))
-        return options
+        return told_of(options, case, spacing, self.told, self.misstate)
+
+
+def told_of(
+    options: UpscaleOptions, case: Case, spacing_xyz_mm: Sequence[float], told: str, misstate: float = 1.0
+) -> UpscaleOptions:
+    """`options` with what a model is told of a case.
+
+    Args:
+        options: without a word of the acquisition.
+        case: the case.
+        spacing_xyz_mm: of the fine volume.
+        told: one of `TOLD`.
+        misstate: factor on the widths that are told.
+    """
+    if told == "thickness" and case.thickness is not None:
+        thickness = case.thickness * spacing_xyz_mm[AXES.index(case.slice_axis)] * misstate
+        return dataclasses.replace(options, slice_axis=case.slice_axis, slice_thickness=thickness)
+    if told == "profile" and case.is_measured:
+        specs = [
+            f"{p.kind}:{p.width * factor * s * misstate:.6g}" + (f":{p.taper:g}" if p.taper else "")
+            for p, factor, s in zip(case.profiles_xyz, case.scale_xyz, spacing_xyz_mm, strict=True)
+        ]
+        return dataclasses.replace(options, profile=",".join(specs))
+    return options
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.evaluation.protocols import CASES, Case, degrade, parse_case
-from medsr.facts import AXES
+from medsr.evaluation.run import TOLD, told_of
 from medsr.inference.error_map import View, view_of
 from medsr.inference.planner import make_plan
 from medsr.inference.solving import solve
@@ -114,14 +114,8 @@ def _options(case: Case, reference: Volume, rng: np.random.Generator) -> Upscale
     options = UpscaleOptions(
         scale=case.scale_xyz, model=str(rng.choice(_MODELS)), modality=str(reference.modality), device="cpu"
     )
-    spacing = reference.geometry.spacing_xyz_mm
-    told = rng.integers(3)
-    if told == 1 and case.thickness is not None:
-        wrong = float(np.exp(rng.uniform(-0.25, 0.25))) if rng.random() < _MISSTATED else 1.0
-        thickness = case.thickness * spacing[AXES.index(case.slice_axis)] * wrong
-        return dataclasses.replace(options, slice_axis=case.slice_axis, slice_thickness=thickness)
-    if told == 2:
-        profiles = zip(case.profiles_xyz, case.scale_xyz, spacing, strict=True)
-        texts = [f"{p.kind}:{p.width * f * s:.6g}" + (f":{p.taper:g}" if p.taper else "") for p, f, s in profiles]
-        return dataclasses.replace(options, profile=",".join(texts))
-    return options
+    told = TOLD[rng.integers(len(TOLD))]
+    # Drawn only where it is used: an example of a number stays the same.
+    is_wrong = told == "thickness" and case.thickness is not None and rng.random() < _MISSTATED
+    misstate = float(np.exp(rng.uniform(-0.25, 0.25))) if is_wrong else 1.0
+    return told_of(options, case, reference.geometry.spacing_xyz_mm, told, misstate)

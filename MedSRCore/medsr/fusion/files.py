@@ -9,8 +9,8 @@ from medsr.files import stage_report
 from medsr.fusion.run import fuse_volumes
 from medsr.fusion.spec import FuseSpec
 from medsr.fusion.stacks import about
-from medsr.io import Staging, check_output, files_of, read_volume, stage_volume
-from medsr.io.outputs import check_apart, check_folder_takes_files, check_text_output
+from medsr.io import Staging, read_volume, stage_volume
+from medsr.io.outputs import check_apart, check_outputs
 from medsr.jobs import NOTHING_WRITTEN, Progress, ResultEvent
 from medsr.volume import Volume
 
@@ -30,7 +30,8 @@ def fuse_files(spec: FuseSpec, progress: Progress) -> ResultEvent:
 
 
 def _fuse(spec: FuseSpec, progress: Progress, staging: Staging) -> ResultEvent:
-    outputs = _check_outputs(spec)
+    reports = [] if spec.report is None else [spec.report]
+    outputs = check_outputs([spec.output], reports, map(Path, spec.inputs), overwrite=spec.overwrite)
     if len(spec.inputs) < 2:
         raise InvalidValueError(
             f"{len(spec.inputs)} stack was given; two or more are fused. A single one is enlarged by `medsr upscale`."
@@ -59,16 +60,3 @@ def _read(spec: FuseSpec, number: int) -> Volume:
             raise
         with about(repr(spec.inputs[number])):
             raise
-
-
-def _check_outputs(spec: FuseSpec) -> list[Path]:
-    """Every file that the job will write, after a look at each."""
-    reports = [] if spec.report is None else [Path(spec.report)]
-    outputs = [*files_of(Path(spec.output)), *reports]
-    check_apart(outputs, map(Path, spec.inputs))
-    check_output(spec.output, spec.overwrite)
-    for path in reports:
-        check_text_output(path, overwrite=spec.overwrite)
-    for folder in {path.parent for path in outputs}:
-        check_folder_takes_files(folder)
-    return outputs

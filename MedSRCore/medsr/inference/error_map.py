@@ -14,7 +14,6 @@ from medsr.inference.calibration import COVERAGE, Calibration, scale_path
 from medsr.inference.consistency import Consistency
 from medsr.inference.error_scale import ErrorScale
 from medsr.inference.solving import Solved
-from medsr.methods.interpolate import interpolate
 from medsr.methods.plan import Plan
 from medsr.normalisation import Normalisation
 from medsr.notices import Notice, notice
@@ -96,13 +95,12 @@ class View:
 
 def view_of(solved: Solved) -> View:
     """A result as the error scale sees it."""
-    plan, target = solved.plan, solved.plan.target
+    plan = solved.plan
     units = Normalisation.of(solved.coarse, plan.modality)
-    plain = interpolate(plan.evened(solved.coarse), target.source, target.work, "linear")
     axes = plan.acquisition.axes
     order = canonical_axes([axis.factor for axis in axes])
     condition = (*acquisition_condition([axes[i] for i in order]), *_further(plan, solved.checks[0]))
-    return View(units.apply(solved.work), units.apply(plain), condition, order, units)
+    return View(units.apply(solved.work), units.apply(solved.plain), condition, order, units)
 
 
 def _further(plan: Plan, agreement: Consistency) -> Sequence[float]:

@@ -11,7 +11,6 @@ from medsr.inference.calibration import Calibration
 from medsr.inference.error_map import ErrorMap, error_map
 from medsr.inference.regridding import to_output_grid
 from medsr.inference.solving import Solved
-from medsr.methods.interpolate import interpolate
 from medsr.normalisation import Units
 from medsr.volume import Volume
 
@@ -33,9 +32,7 @@ def make_maps(
 
 
 def _difference(solved: Solved) -> Volume:
-    target = solved.plan.target
-    plain = interpolate(solved.plan.evened(solved.coarse), target.source, target.work, "linear")
-    return _as_volume(to_output_grid(solved.work - plain, target, 0.0), solved)
+    return _as_volume(to_output_grid(solved.work - solved.plain, solved.plan.target, 0.0), solved)
 
 
 def _residual(solved: Solved) -> Volume:

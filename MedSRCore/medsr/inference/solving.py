@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from medsr.inference.null_space import SeenEnergy, seen_energy
 from medsr.inference.planner import working_array
 from medsr.inference.profile_fit import fitted_acquisition
 from medsr.jobs import Progress
+from medsr.methods.interpolate import interpolate
 from medsr.methods.method import Enlarger
 from medsr.methods.plan import Plan, check_memory
 from medsr.options import UpscaleOptions, parse_bytes
@@ -47,6 +49,12 @@ class Solved:
     seen: tuple[SeenEnergy, ...]
     bound: Bound | None
     device: str
+
+    @cached_property
+    def plain(self) -> Array:
+        """The input enlarged linearly onto the work grid; computed once for all maps."""
+        target = self.plan.target
+        return interpolate(self.plan.evened(self.coarse), target.source, target.work, "linear")
 
 
 def solve(volume: Volume, plan: Plan, options: UpscaleOptions, progress: Progress) -> Solved:

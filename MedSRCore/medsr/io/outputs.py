@@ -121,6 +121,28 @@ def check_apart(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
                 )
 
 
+def check_outputs(
+    images: Sequence[StrPath], texts: Sequence[StrPath], inputs: Iterable[Path], *, overwrite: bool
+) -> list[Path]:
+    """Every file that a job will write, after a look at each: none is another or an input, and each can be written.
+
+    Args:
+        images: image files.
+        texts: reports, pictures and other files of one piece.
+        inputs: files that are read.
+        overwrite: replace files that exist.
+    """
+    outputs = [*(file for path in images for file in files_of(Path(path))), *map(Path, texts)]
+    check_apart(outputs, inputs)
+    for path in images:
+        check_output(path, overwrite=overwrite)
+    for path in texts:
+        check_text_output(path, overwrite=overwrite)
+    for folder in {file.parent for file in outputs}:
+        check_folder_takes_files(folder)
+    return outputs
+
+
 def check_folder_takes_files(folder: Path) -> None:
     """Raise OutputError when no file can be made in `folder`.
 

@@ -10,8 +10,8 @@ from medsr.evaluation.checking.picture import check_picture
 from medsr.evaluation.checking.run import check_volumes
 from medsr.evaluation.checking.spec import CheckSpec
 from medsr.files import stage_report
-from medsr.io import Staging, check_output, files_of, read_volume, stage_volume
-from medsr.io.outputs import check_apart, check_folder_takes_files, check_text_output
+from medsr.io import Staging, read_volume, stage_volume
+from medsr.io.outputs import check_apart, check_outputs
 from medsr.jobs import Progress, ResultEvent
 from medsr.volume import Volume
 
@@ -52,18 +52,12 @@ def check_file(spec: CheckSpec, progress: Progress) -> ResultEvent:
 
 def _check_outputs(spec: CheckSpec) -> list[Path]:
     """Every file that the job will write, after a look at each."""
-    texts = [Path(text) for text in (spec.picture, spec.report) if text is not None]
     if spec.picture is not None and Path(spec.picture).suffix.lower() != ".png":
         raise InvalidValueError(f"The picture is a PNG; give a name that ends in .png, not {spec.picture!r}.")
-    outputs = [*(files_of(Path(spec.map)) if spec.map is not None else []), *texts]
-    check_apart(outputs, [Path(text) for text in (spec.result, spec.against, spec.input) if text is not None])
-    if spec.map is not None:
-        check_output(spec.map, spec.overwrite)
-    for path in texts:
-        check_text_output(path, overwrite=spec.overwrite)
-    for folder in {path.parent for path in outputs}:
-        check_folder_takes_files(folder)
-    return outputs
+    images = [] if spec.map is None else [spec.map]
+    texts = [text for text in (spec.picture, spec.report) if text is not None]
+    inputs = [Path(text) for text in (spec.result, spec.against, spec.input) if text is not None]
+    return check_outputs(images, texts, inputs, overwrite=spec.overwrite)
 
 
 def _original(spec: CheckSpec, result: Volume) -> Volume:
