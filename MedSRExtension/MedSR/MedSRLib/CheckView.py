@@ -55,16 +55,12 @@ class CheckView:
         if self._result is None or self.isRunning:
             return
         text = _("Checking {name} against {other}")
-        self._runView.showStarting(text.format(name=self._result.GetName(), other=node.GetName()))
-        try:
-            self.job = self._checker.start(
+        self.job = self._runView.start(
+            text.format(name=self._result.GetName(), other=node.GetName()),
+            lambda: self._checker.start(
                 self._result, node, progress=self._runView.showRunning, completed=self._onCompleted
-            )
-        except Exception as error:
-            self._runView.showFailure(error)
-        else:
-            if not self.job.isFinished:
-                self._runView.showRunning(self.job)
+            ),
+        )
         self._update()
 
     def _onCompleted(self, job: CheckJob) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from MedSRLib.Errors import JobCancelled
+from MedSRLib.Errors import JobCancelled, SuperResolutionError
 from MedSRLib.JobRunner import JobRunner, Ticket
 from MedSRLib.Messages import inWords, stageInWords
 from MedSRLib.Translation import tr as _
@@ -85,6 +86,24 @@ class Job:
         except Exception:
             self._removeFiles()
             raise
+
+    @contextmanager
+    def endedByErrors(self) -> Iterator[None]:
+        """Whatever is raised in the block ends the job first; a file that cannot be written as SuperResolutionError."""
+        try:
+            yield
+        except OSError as error:
+            failure = SuperResolutionError(str(error), "OutputError")
+            self.onFailure(failure)
+            raise failure from error
+        except Exception as error:
+            self.onFailure(error)
+            raise
+
+    def raiseUnlessDone(self) -> None:
+        """Raise what ended the job, where that was no result."""
+        if self.state != DONE:
+            raise self.error or SuperResolutionError(_("The job ended without a result."))
 
     # What the runner calls, on the main thread.
 

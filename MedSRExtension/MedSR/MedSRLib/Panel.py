@@ -211,20 +211,17 @@ class Panel:
         if facts is None or self.view.plan is None:
             return
         self.job = None
-        self.runView.showStarting(_("Super-resolving {name}").format(name=parameters.inputVolume.GetName()))
-        try:
-            self.job = self.logic.resolver.start(
+        withoutMaps = self.view.plan.withoutMaps
+        self.job = self.runView.start(
+            _("Super-resolving {name}").format(name=parameters.inputVolume.GetName()),
+            lambda: self.logic.resolver.start(
                 parameters.inputVolume, reference=self._reference(), progress=self.onProgress,
                 completed=self.onCompleted, **self._options(),
                 **Parameter.outcomeOf(
-                    parameters, parameters.outputVolume, facts.isColour, facts.frames > 0, self.view.plan.withoutMaps
+                    parameters, parameters.outputVolume, facts.isColour, facts.frames > 0, withoutMaps
                 ),
-            )  # fmt: skip
-        except Exception as error:
-            self.runView.showFailure(error)
-        else:
-            if not self.job.isFinished:
-                self.runView.showRunning(self.job)
+            ),
+        )  # fmt: skip
         self._updateApply()
 
     def onProgress(self, job: SceneJob) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from MedSRLib.Job import CANCELLED, DONE, FAILED, WAITING, Job
 from MedSRLib.Line import ERROR, PLAIN, Line, styleOf
@@ -12,6 +12,7 @@ from MedSRLib.Messages import forPanel
 from MedSRLib.Preview import timeText
 from MedSRLib.Translation import tr as _
 
+_Job = TypeVar("_Job", bound=Job)
 _STEPS = 1000
 _MOST_WARNINGS = 5
 
@@ -48,6 +49,26 @@ class RunView:
         self._log(what)
         self._showFraction(0.0)
         self._say(_("Starting"))
+
+    def start(self, what: str, start: Callable[[], _Job]) -> _Job | None:
+        """Show a job from the click on.
+
+        Args:
+            what: for the log.
+            start: starts the job.
+
+        Returns:
+            The job, None where it could not be started.
+        """
+        self.showStarting(what)
+        try:
+            job = start()
+        except Exception as error:
+            self.showFailure(error)
+            return None
+        if not job.isFinished:
+            self.showRunning(job)
+        return job
 
     def showRunning(self, job: Job) -> None:
         """Progress of a job that runs or waits."""

@@ -61,16 +61,12 @@ class SaveView:
         folder = qt.QFileDialog.getExistingDirectory(self.ui.saveDicomButton, _("Folder for the DICOM series"))
         if not folder or self._result is None:
             return
-        self._runView.showStarting(_("Saving {name} as a DICOM series").format(name=self._result.GetName()))
-        try:
-            self.job = self._saver.start(
+        self.job = self._runView.start(
+            _("Saving {name} as a DICOM series").format(name=self._result.GetName()),
+            lambda: self._saver.start(
                 self._result, str(folder), progress=self._runView.showRunning, completed=self._onCompleted
-            )
-        except Exception as error:
-            self._runView.showFailure(error)
-        else:
-            if not self.job.isFinished:
-                self._runView.showRunning(self.job)
+            ),
+        )
         self._update()
 
     def _onCompleted(self, job: SeriesJob) -> None:

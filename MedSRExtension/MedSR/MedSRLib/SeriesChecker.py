@@ -12,13 +12,12 @@ import slicer
 from MedSRLib import Maps, Overlay, Provenance, SceneFiles, SceneIO
 from MedSRLib.Arguments import checkCallback, checkNode
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Errors import JobCancelled, SceneError, SuperResolutionError
+from MedSRLib.Errors import JobCancelled, SceneError
 from MedSRLib.Job import Job
-from MedSRLib.JobRunner import JobRunner, PumpProtocol
+from MedSRLib.OwnWorker import OwnWorker
 from MedSRLib.ScenePairs import patientItem
 from MedSRLib.SuperResolver import temporaryFolder
 from MedSRLib.Translation import tr as _
-from MedSRLib.WorkerProcess import WorkerProcess
 
 _RESULT, _AGAINST, _INPUT, _MAP = "result.nrrd", "against.nrrd", "input.nrrd", "map.nrrd"
 
@@ -77,24 +76,8 @@ class CheckJob(Job):
         self.output = node
 
 
-class SeriesChecker:
-    """Checks results in a worker process of its own, so that volumes can be super-resolved meanwhile.
-
-    Args:
-        pump: timer on the main thread that moves jobs on.
-        startWorker: starts the worker process.
-        processEvents: keeps the application alive while `check` waits.
-    """
-
-    def __init__(
-        self,
-        pump: PumpProtocol,
-        startWorker: Callable[[], WorkerProcess],
-        processEvents: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._processEvents = processEvents
-        self.runner = JobRunner(startWorker, pump)
-        self.runner.keepWarm = False
+class SeriesChecker(OwnWorker):
+    """Checks results in a worker process of its own, so that volumes can be super-resolved meanwhile."""
 
     def start(
         self,
@@ -128,20 +111,13 @@ class SeriesChecker:
         source = _sourceOf(resultNode, againstNode)
         folder = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
         job = CheckJob(resultNode, folder, progress, completed)
-        try:
+        with job.endedByErrors():
             for node, name in ((resultNode, _RESULT), (againstNode, _AGAINST), (source, _INPUT)):
                 SceneFiles.writeNrrd(node, folder / name)
             spec = CheckSpec(
                 str(folder / _RESULT), str(folder / _AGAINST), input=str(folder / _INPUT), map=str(folder / _MAP)
             )
             job.submit(self.runner, spec.to_json())
-        except OSError as error:
-            failure = SuperResolutionError(str(error), "OutputError")
-            job.onFailure(failure)
-            raise failure from error
-        except Exception as error:
-            job.onFailure(error)
-            raise
         return job
 
     def check(
@@ -157,14 +133,9 @@ class SeriesChecker:
             And what `start` raises.
         """
         job = self.start(resultNode, againstNode)
-        self.runner.wait(job, self._processEvents)
-        if job.error is not None:
-            raise job.error
+        self.wait(job)
+        job.raiseUnlessDone()
         return job
-
-    def shutdown(self) -> None:
-        """Cancel everything and end the worker."""
-        self.runner.shutdown()
 
 
 def candidates(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLScalarVolumeNode]:

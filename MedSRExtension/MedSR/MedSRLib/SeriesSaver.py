@@ -13,13 +13,12 @@ import slicer
 from MedSRLib import Provenance, SceneFiles, SceneIO
 from MedSRLib.Arguments import checkCallback, checkNode
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Errors import SceneError, SuperResolutionError
+from MedSRLib.Errors import SceneError
 from MedSRLib.Job import Job
-from MedSRLib.JobRunner import JobRunner, PumpProtocol
+from MedSRLib.OwnWorker import OwnWorker
 from MedSRLib.Sequences import framesOf
 from MedSRLib.SuperResolver import temporaryFolder
 from MedSRLib.Translation import tr as _
-from MedSRLib.WorkerProcess import WorkerProcess
 
 _PATIENCE_S = 5.0
 
@@ -48,24 +47,8 @@ class SeriesJob(Job):
             self._runner.cancel(self._ticket, reason or _("Stopped; nothing was written."), _PATIENCE_S)
 
 
-class SeriesSaver:
-    """Saves results in a worker process of its own, so that volumes can be super-resolved meanwhile.
-
-    Args:
-        pump: timer on the main thread that moves jobs on.
-        startWorker: starts the worker process.
-        processEvents: keeps the application alive while `save` waits.
-    """
-
-    def __init__(
-        self,
-        pump: PumpProtocol,
-        startWorker: Callable[[], WorkerProcess],
-        processEvents: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._processEvents = processEvents
-        self.runner = JobRunner(startWorker, pump)
-        self.runner.keepWarm = False
+class SeriesSaver(OwnWorker):
+    """Saves results in a worker process of its own, so that volumes can be super-resolved meanwhile."""
 
     def start(
         self,
@@ -99,18 +82,11 @@ class SeriesSaver:
         output = _freeFolder(Path(folder).expanduser().absolute(), resultNode.GetName() or "MedSR")
         temporary = Path(tempfile.mkdtemp(prefix="medsr-", dir=temporaryFolder()))
         job = SeriesJob(temporary, output, progress, completed)
-        try:
+        with job.endedByErrors():
             SceneFiles.writeNrrd(resultNode, temporary / "input.nrrd")
             made = Provenance.madeBy(Provenance.reportOf(resultNode) or {})
             spec = SeriesSpec(str(temporary / "input.nrrd"), str(output), tuple(map(str, files)), made)
             job.submit(self.runner, spec.to_json())
-        except OSError as error:
-            failure = SuperResolutionError(str(error), "OutputError")
-            job.onFailure(failure)
-            raise failure from error
-        except Exception as error:
-            job.onFailure(error)
-            raise
         return job
 
     def save(self, resultNode: slicer.vtkMRMLScalarVolumeNode, folder: str | os.PathLike[str]) -> Path:
@@ -124,14 +100,9 @@ class SeriesSaver:
             And what `start` raises.
         """
         job = self.start(resultNode, folder)
-        self.runner.wait(job, self._processEvents)
-        if job.error is not None:
-            raise job.error
+        self.wait(job)
+        job.raiseUnlessDone()
         return job.output
-
-    def shutdown(self) -> None:
-        """Cancel everything and end the worker."""
-        self.runner.shutdown()
 
 
 def sourceFiles(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:

@@ -14,8 +14,7 @@ from MedSRLib import Maps, SceneFiles, SceneIO, ScenePlan, Sequences
 from MedSRLib.Arguments import checkCallback, checkedTypes, checkNode, namesOf
 from MedSRLib.CorePath import ensureCore
 from MedSRLib.Environment import VARIABLE, chosenInterpreter
-from MedSRLib.Errors import SceneError, SuperResolutionError
-from MedSRLib.Job import DONE
+from MedSRLib.Errors import SceneError
 from MedSRLib.JobRunner import JobRunner, PumpProtocol
 from MedSRLib.SceneJob import RESULT_FILE, SceneJob
 from MedSRLib.SequenceJob import SequenceJob
@@ -132,21 +131,10 @@ class SuperResolver:
         )
         job.timing, job.told = self.timing, planned.plan.estimate()["seconds"] * (frames.count if frames else 1)
         self._moveWorker()
-        try:
+        with job.endedByErrors():
             line = lineOf(frames.volumes()[0] if frames else volumeNode)
-        except OSError as error:
-            failure = SuperResolutionError(str(error), "OutputError")
-            job.onFailure(failure)
-            raise failure from error
-        except Exception as error:
-            job.onFailure(error)
-            raise
-        self._jobs.append(job)
-        try:
+            self._jobs.append(job)
             job.submit(self.runner, line)
-        except SuperResolutionError as error:
-            job.onFailure(error)
-            raise
         return job
 
     def superResolve(
@@ -168,8 +156,7 @@ class SuperResolver:
         """
         job = self.start(volumeNode, **arguments)
         self.wait(job)
-        if job.state != DONE:
-            raise job.error or SuperResolutionError(_("The job ended without a result."))
+        job.raiseUnlessDone()
         return job.output
 
     def expectedSeconds(self, told: float, model: str) -> float:

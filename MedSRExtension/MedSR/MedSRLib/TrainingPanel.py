@@ -154,18 +154,14 @@ class TrainingPanel:
 
     def _start(self, what: str, check: bool) -> None:
         self.job = None
-        self.runView.showStarting(what)
-        try:
-            self.job = self.logic.trainingSets.start(
+        self.job = self.runView.start(
+            what,
+            lambda: self.logic.trainingSets.start(
                 self._source(), self._parameters.trainingOutput, check=check, progress=self.onProgress,
                 completed=self.onCompleted, **Parameter.trainingOptionsOf(self._parameters),
                 overlap=FIRST if self._parameters.trainingFirstWins else REFUSE,
-            )  # fmt: skip
-        except Exception as error:
-            self.runView.showFailure(error)
-        else:
-            if not self.job.isFinished:
-                self.runView.showRunning(self.job)
+            ),
+        )  # fmt: skip
         self._updateButtons()
 
     def _source(self) -> Any:

@@ -10,16 +10,16 @@ from typing import Any
 from MedSRLib import ScenePairs, SegmentLabels
 from MedSRLib.Arguments import checkCallback, checkedTypes, namesOf, pairsOf
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Errors import SceneError, SuperResolutionError
-from MedSRLib.Job import DONE
-from MedSRLib.JobRunner import JobRunner, PumpProtocol
+from MedSRLib.Errors import SceneError
+from MedSRLib.JobRunner import PumpProtocol
+from MedSRLib.OwnWorker import OwnWorker
 from MedSRLib.SceneExport import freshExportFolder, keepTimes
 from MedSRLib.TrainingJob import TrainingJob
 from MedSRLib.Translation import tr as _
 from MedSRLib.WorkerProcess import WorkerProcess
 
 
-class TrainingSetMaker:
+class TrainingSetMaker(OwnWorker):
     """Makes training sets in a worker process of its own, so that volumes can be super-resolved meanwhile.
 
     Args:
@@ -36,10 +36,8 @@ class TrainingSetMaker:
         processEvents: Callable[[], None] = lambda: None,
         prepare: Callable[[Any], None] | None = None,
     ) -> None:
-        self._processEvents = processEvents
+        super().__init__(pump, startWorker, processEvents)
         self._prepare = prepare
-        self.runner = JobRunner(startWorker, pump)
-        self.runner.keepWarm = False
         self._jobs: list[TrainingJob] = []
 
     def start(
@@ -87,7 +85,7 @@ class TrainingSetMaker:
         place = self._checkedOutput(output)
         folder = freshExportFolder(place) if given is None else None
         job = TrainingJob(folder, place, isCheck=check, progress=progress, completed=completed)
-        try:
+        with job.endedByErrors():
             spec = _specOf(given or folder or place, job, tuple(name.strip() for name in names), bool(pairs), options)
             if self._prepare is not None and not check:
                 self._prepare(spec)
@@ -96,13 +94,6 @@ class TrainingSetMaker:
                 self._write(job, folder, pairs, overlap)
             if not job.isFinished:  # it may have been cancelled in between
                 job.submit(self.runner, spec.to_json())
-        except OSError as error:
-            failure = SuperResolutionError(str(error), "OutputError")
-            job.onFailure(failure)
-            raise failure from error
-        except Exception as error:
-            job.onFailure(error)
-            raise
         return job
 
     def make(self, source: Any, output: str | os.PathLike[str], **arguments: Any) -> TrainingJob:
@@ -123,17 +114,8 @@ class TrainingSetMaker:
         """
         job = self.start(source, output, **arguments)
         self.wait(job)
-        if job.state != DONE:
-            raise job.error or SuperResolutionError(_("The job ended without a result."))
+        job.raiseUnlessDone()
         return job
-
-    def wait(self, job: TrainingJob) -> None:
-        """Return when the job has ended; the application stays alive."""
-        self.runner.wait(job, self._processEvents)
-
-    def shutdown(self) -> None:
-        """Cancel everything and end the worker."""
-        self.runner.shutdown()
 
     def _checkedOutput(self, output: str | os.PathLike[str]) -> Path:
         """The absolute path of the output folder; raises SceneError for none, or one that is in use."""
