@@ -53,6 +53,29 @@ def test_imports_point_one_way():
     assert checked > 50
 
 
+def module_of(path):
+    parts = path.relative_to(CORE).with_suffix("").parts
+    return ".".join(("medsr", *parts)).removesuffix(".__init__")
+
+
+def modules_named_by(path, known):
+    """Those that a file names in imports anywhere in it: at its head, in functions, for annotations alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("medsr."):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else node.module
+
+
+def test_no_two_modules_need_each_other():
+    paths = {module_of(path): path for path in sorted(CORE.rglob("*.py"))}
+    waiting = {name: set(modules_named_by(path, paths)) - {name} for name, path in paths.items()}
+    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    assert not waiting
+
+
 def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

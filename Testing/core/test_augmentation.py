@@ -16,12 +16,12 @@ from medsr.augmentation.acquisition import acquire, draw
 from medsr.augmentation.building import seed_of
 from medsr.augmentation.cases import Case, Split
 from medsr.augmentation.datasets import read_dataset
+from medsr.augmentation.executing import execute_task
 from medsr.augmentation.labels import resample_labels, structure_volumes, taken_over
 from medsr.augmentation.planning import plan_cohort
 from medsr.augmentation.recipes import Degradation, Recipe, load_recipe, recipe_names
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits, never_trained, shared_subjects
-from medsr.augmentation.tasks import execute_task
 from medsr.augmentation.topology import betti_numbers, structure_topology
 from medsr.cohort.work import FAILED, KEPT, MADE
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError

@@ -13,6 +13,7 @@ from medsr.augmentation.cases import BACKGROUND, Case, Dataset
 from medsr.augmentation.checks import Refused
 from medsr.augmentation.datasets import RECORD, check_nnunet, division_faults, read_dataset
 from medsr.augmentation.describing import describe_plan
+from medsr.augmentation.executing import execute_task
 from medsr.augmentation.folder import PAGE, check_output, clear_drafts, prepare_output, record_text, write_texts
 from medsr.augmentation.making import is_complete
 from medsr.augmentation.originals import place_file, place_original
@@ -21,7 +22,6 @@ from medsr.augmentation.planning import CohortPlan, plan_cohort
 from medsr.augmentation.quality import examine
 from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.splits import make_splits
-from medsr.augmentation.tasks import execute_task
 from medsr.cohort.work import FAILED, KEPT, MADE, Executor, SerialExecutor, TaskResult
 from medsr.errors import CancelledError, InputError
 from medsr.jobs import Progress, ResultEvent

@@ -1,18 +1,15 @@
-"""One copy to be made: plain data that travels to any process, and the function that makes it.
+"""One copy to be made: plain data that travels to any process.
 
-An executor calls `execute_task` for many tasks, here or on other machines. A task holds everything that decides its
-result; what it draws comes from its own seed. So a copy is the same whoever makes it, and in whatever order.
+A task holds everything that decides its result; what it draws comes from its own seed. So a copy is the same whoever
+makes it, and in whatever order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from medsr.cohort.work import TaskResult
-from medsr.jobs import Progress
 
 
 @dataclass(frozen=True)
@@ -71,21 +68,3 @@ class Task:
     def folders(self) -> frozenset[Path]:
         """Where it writes."""
         return frozenset(Path(path).parent for path in (*self.image_outputs, self.label_output, self.sidecar))
-
-
-def execute_task(task: Task, cancelled: Callable[[], bool] | None = None) -> TaskResult:
-    """Make one copy: image, label map and sidecar, all or nothing.
-
-    A copy that is complete and was made from the same task is kept as it is.
-
-    Args:
-        task: what to make.
-        cancelled: asked often; True raises CancelledError and leaves nothing behind.
-
-    Returns:
-        The result; a failure is told, not raised.
-    """
-    # Late: a scheduler may hold tasks without SimpleITK or torch.
-    from medsr.augmentation.making import make_copy
-
-    return make_copy(task, Progress(cancelled=cancelled))

@@ -16,7 +16,7 @@ from medsr.catalog import find_model
 from medsr.errors import InputError, ModelError
 from medsr.facts import AXES
 from medsr.geometry import Geometry
-from medsr.methods.method import MIN_SLICES_3D, Situation, place
+from medsr.methods.choosing import MIN_SLICES_3D, Situation, place
 from medsr.methods.plan import Plan
 from medsr.methods.table import automatic, method_of
 from medsr.normalisation import Units

@@ -17,8 +17,7 @@ from medsr.inference.planner import working_array
 from medsr.inference.profile_fit import fitted_acquisition
 from medsr.jobs import Progress
 from medsr.methods.interpolate import interpolate
-from medsr.methods.method import Enlarger
-from medsr.methods.plan import Plan, check_memory
+from medsr.methods.plan import Enlarger, Plan, check_memory
 from medsr.options import UpscaleOptions, parse_bytes
 from medsr.resources import available_memory
 from medsr.volume import Volume

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from medsr.io.acquisition_facts import ScanAxes, Stated
+from medsr.io.stated import ScanAxes, Stated
 
 
 def interpolation_words(stated: Stated, axes: ScanAxes, resolutions: Mapping[str, float]) -> str:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from medsr.facts import Fact
-from medsr.io.acquisition_facts import Stated, facts_of
+from medsr.io.acquisition_facts import facts_of
 from medsr.io.dicom.acquisition import DEEP_RESOLVE, air_recon, is_reformatted
 from medsr.io.dicom.elements import clean, words_of
 from medsr.io.formats import suffix_of
 from medsr.io.sidecar_axes import Clues, scan_axes
+from medsr.io.stated import Stated
 from medsr.volume import Volume
 
 _LARGEST = 1_000_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from medsr.facts import AXES
 from medsr.geometry import Geometry
-from medsr.io.acquisition_facts import ScanAxes
+from medsr.io.stated import ScanAxes
 
 _PARALLEL = 0.9  # cosine
 _SAME_DISTANCE = 0.02

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry, find_model
+from medsr.methods.choosing import Choice, Refusal, Situation, automatic_dims, shape_of
 from medsr.methods.interpolate import interpolate
-from medsr.methods.method import Choice, Enlarger, Method, Refusal, Situation, automatic_dims, shape_of
+from medsr.methods.plan import Enlarger, Method, Plan
 from medsr.notices import notice
-
-if TYPE_CHECKING:
-    from medsr.methods.plan import Plan
 
 Array = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError, ModelError, unknown_name
 from medsr.facts import AXES
 from medsr.geometry import Geometry
+from medsr.methods.choosing import Choice, Placement, Situation, modality_fits
 from medsr.methods.closed_form import cost
-from medsr.methods.method import Choice, Enlarger, Method, Placement, Situation, modality_fits
+from medsr.methods.plan import Enlarger, Method, Plan
 from medsr.methods.refiner import FLOATING_POINT_RATE, NETWORK_BYTES
 from medsr.methods.runtime import networks
 from medsr.notices import Notice, notice
@@ -28,9 +29,6 @@ from medsr.planning.evidence import slice_axis
 from medsr.planning.sampling import SLICE_PROFILES
 from medsr.planning.target import Target, plane_axis, resolve_target, upright_over
 from medsr.volume import Volume
-
-if TYPE_CHECKING:
-    from medsr.methods.plan import Plan
 
 Array = NDArray[np.float32]
 

@@ -27,7 +27,7 @@ from medsr.methods.engines import (
     local_network,
     refining_engine,
 )
-from medsr.methods.method import Enlarger as ChannelEnlarger
+from medsr.methods.plan import Enlarger as ChannelEnlarger
 from medsr.methods.plan import Plan
 from medsr.methods.plane_ensemble import PlaneEnsemble
 from medsr.methods.tiling import enlarge_volume, refine_volume

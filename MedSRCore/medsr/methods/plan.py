@@ -1,10 +1,14 @@
-"""Everything that was decided about one job, as data."""
+"""Everything that was decided about one job, as data, and what a family of models tells and does for one.
+
+A new family is a file like its neighbours and an entry of `METHODS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +16,30 @@ from numpy.typing import NDArray
 from medsr.catalog import CatalogEntry
 from medsr.errors import InvalidValueError
 from medsr.geometry import Geometry
+from medsr.methods.choosing import Choice, Placement, Refusal, Situation, dims_for, place
 from medsr.normalisation import Units
-from medsr.notices import Notice
+from medsr.notices import Notice, notice
+from medsr.options import UpscaleOptions
 from medsr.physics.sampling import Acquisition, apply_along
 from medsr.planning.evidence import AxisEvidence
 from medsr.planning.padding import Padding
 from medsr.planning.target import Target
 from medsr.resources import size_text
-
-if TYPE_CHECKING:
-    from medsr.methods.method import Method
+from medsr.volume import Volume
 
 Array = NDArray[np.float32]
+
+
+class Enlarger(Protocol):
+    """Enlarges one channel onto the work grid."""
+
+    @property
+    def device(self) -> str:
+        """Where, for people; asked afterwards, since for want of memory it may have gone on elsewhere."""
+
+    def __call__(self, coarse: Array, progress: Callable[[float], None], /) -> Array:
+        """A channel on the input grid -> a new array on the work grid; float32."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,58 @@ class Plan:
             "decisions": [one.to_json() for one in self.decisions],
             "warnings": [one.to_json() for one in self.warnings],
         }
+
+
+class Method(ABC):
+    """One family of models."""
+
+    packages: tuple[str, ...] = ()
+    """Python packages beside the core's own."""
+
+    @abstractmethod
+    def runs(self, entry: CatalogEntry) -> bool:
+        """True for the catalog entries of this family."""
+
+    def place(
+        self, volume: Volume, options: UpscaleOptions, _entry: CatalogEntry, reference: Geometry | None
+    ) -> Placement:
+        """The grids for what was asked, for a model of this family."""
+        return place(volume, options, reference)
+
+    def automatic(self, _situation: Situation, _refused: Refusal | None) -> Choice | Refusal | None:
+        """The model that `auto` takes; a Refusal or None leaves it to the next method."""
+        return None
+
+    def named(self, entry: CatalogEntry, situation: Situation) -> Choice:
+        """The choice for a model that was asked for by name.
+
+        Raises:
+            ModelError: it does not fit the situation.
+        """
+        return Choice(entry, dims_for(entry, situation), (notice("model.option", model=entry.name),))
+
+    def planes(self, _plan: Plan) -> tuple[Plan, ...]:
+        """Slice-wise jobs whose answers are averaged with this one's."""
+        return ()
+
+    def corrects(self, _plan: Plan) -> bool:
+        """True when the result may be moved to where it agrees with the measured data."""
+        return False
+
+    @abstractmethod
+    def estimate(self, plan: Plan) -> tuple[float, float]:
+        """Rough cost: bytes of memory, seconds on two CPU cores."""
+
+    @abstractmethod
+    def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
+        """What does the work.
+
+        Args:
+            plan: what was decided.
+            device: what was asked ("auto", "cpu", "cuda:N").
+            limit: bytes of main memory that may be used, or None.
+            coarse: the whole input, for the scale of its intensities.
+        """
 
 
 def check_memory(plan: Plan, limit: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.methods.method import Enlarger
+from medsr.methods.plan import Enlarger
 
 Array = NDArray[np.float32]
 

@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry, load_catalog
 from medsr.errors import ModelError
+from medsr.methods.choosing import Choice, Refusal, Situation, automatic_dims, modality_fits, shape_of
 from medsr.methods.closed_form import FALLBACK, cost
-from medsr.methods.method import (
-    Choice,
-    Enlarger,
-    Method,
-    Refusal,
-    Situation,
-    automatic_dims,
-    modality_fits,
-    shape_of,
-)
+from medsr.methods.plan import Enlarger, Method, Plan
 from medsr.methods.runtime import networks
 from medsr.notices import notice
-
-if TYPE_CHECKING:
-    from medsr.methods.plan import Plan
 
 Array = NDArray[np.float32]
 

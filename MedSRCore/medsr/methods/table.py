@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from medsr.catalog import CatalogEntry
 from medsr.errors import ModelError
+from medsr.methods.choosing import Choice, Refusal, Situation
 from medsr.methods.closed_form import Deconvolution, Interpolation
 from medsr.methods.fixed_scale import FixedScale
-from medsr.methods.method import Choice, Method, Refusal, Situation
+from medsr.methods.plan import Method
 from medsr.methods.refiner import Refining
 
 METHODS: tuple[Method, ...] = (Refining(), FixedScale(), Deconvolution(), Interpolation())

@@ -12,7 +12,8 @@ from medsr.augmentation.cases import Case, Dataset
 from medsr.augmentation.contents import Contents
 from medsr.augmentation.datasets import LAYOUTS, PROVENANCE
 from medsr.augmentation.datasets.paths import provenance_of
-from medsr.augmentation.tasks import Task, execute_task
+from medsr.augmentation.executing import execute_task
+from medsr.augmentation.tasks import Task
 from medsr.cohort.work import FAILED
 from medsr.errors import InputError
 

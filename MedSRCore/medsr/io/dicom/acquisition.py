@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from medsr.io.acquisition_facts import Stated
 from medsr.io.dicom import elements, padding, words
+from medsr.io.stated import Stated
 
 _SIEMENS_CLASSIC, _SIEMENS_FRAME = "SIEMENS MR HEADER", "SIEMENS MR SDI 02"
 _GE_RELATION, _GE_PARAMETERS = "GEMS_RELA_01", "GEMS_PARM_01"

@@ -16,13 +16,14 @@ import numpy as np
 
 from medsr.facts import AXES, Facts
 from medsr.geometry import Geometry
-from medsr.io.acquisition_facts import ScanAxes, facts_of
+from medsr.io.acquisition_facts import facts_of
 from medsr.io.dicom import acquisition, elements, words
 from medsr.io.dicom.elements import pydicom_module
 from medsr.io.dicom.headers import scan
 from medsr.io.dicom.padding import rescaled_padding
 from medsr.io.dicom.slices import Slice, plain_slice
 from medsr.io.formats import StrPath, existing_input
+from medsr.io.stated import ScanAxes
 
 _PARALLEL = 0.999
 _UNIT = 0.01  # headers round

@@ -12,7 +12,7 @@ import numpy as np
 from medsr.errors import InputError, UnknownNameError
 from medsr.facts import Facts
 from medsr.geometry import Geometry
-from medsr.io.acquisition_facts import ScanAxes, facts_of
+from medsr.io.acquisition_facts import facts_of
 from medsr.io.dicom.acquisition import stated_by
 from medsr.io.dicom.copies import without_copies
 from medsr.io.dicom.headers import Series, damage_error, scan
@@ -20,6 +20,7 @@ from medsr.io.dicom.padding import Range
 from medsr.io.dicom.stack import Stack, stack
 from medsr.io.dicom.values import intensities
 from medsr.io.formats import looks_like_dicom
+from medsr.io.stated import ScanAxes
 from medsr.volume import MODALITIES, Volume
 
 _NEIGHBOURS_ASKED = 6

@@ -1,14 +1,10 @@
-"""What a family of models has to tell and to do; a new one is a file like its neighbours and an entry of `METHODS`."""
+"""What a model is chosen for, and what is chosen: grids, dimensions, and what is to be said of them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from medsr.catalog import CatalogEntry
 from medsr.errors import ModelError
@@ -18,25 +14,8 @@ from medsr.options import UpscaleOptions
 from medsr.planning.target import Target, plane_axis, resolve_target
 from medsr.volume import Volume
 
-if TYPE_CHECKING:
-    from medsr.methods.plan import Plan
-
-Array = NDArray[np.float32]
-
 MIN_SLICES_3D = 8
 """Volumes with fewer voxels along an axis are enlarged slice by slice."""
-
-
-class Enlarger(Protocol):
-    """Enlarges one channel onto the work grid."""
-
-    @property
-    def device(self) -> str:
-        """Where, for people; asked afterwards, since for want of memory it may have gone on elsewhere."""
-
-    def __call__(self, coarse: Array, progress: Callable[[float], None], /) -> Array:
-        """A channel on the input grid -> a new array on the work grid; float32."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -118,58 +97,6 @@ def place(volume: Volume, options: UpscaleOptions, reference: Geometry | None) -
     return Placement(target, plane_axis(options, target.factors_xyz))
 
 
-class Method(ABC):
-    """One family of models."""
-
-    packages: tuple[str, ...] = ()
-    """Python packages beside the core's own."""
-
-    @abstractmethod
-    def runs(self, entry: CatalogEntry) -> bool:
-        """True for the catalog entries of this family."""
-
-    def place(
-        self, volume: Volume, options: UpscaleOptions, _entry: CatalogEntry, reference: Geometry | None
-    ) -> Placement:
-        """The grids for what was asked, for a model of this family."""
-        return place(volume, options, reference)
-
-    def automatic(self, _situation: Situation, _refused: Refusal | None) -> Choice | Refusal | None:
-        """The model that `auto` takes; a Refusal or None leaves it to the next method."""
-        return None
-
-    def named(self, entry: CatalogEntry, situation: Situation) -> Choice:
-        """The choice for a model that was asked for by name.
-
-        Raises:
-            ModelError: it does not fit the situation.
-        """
-        return Choice(entry, _dims_for(entry, situation), (notice("model.option", model=entry.name),))
-
-    def planes(self, _plan: Plan) -> tuple[Plan, ...]:
-        """Slice-wise jobs whose answers are averaged with this one's."""
-        return ()
-
-    def corrects(self, _plan: Plan) -> bool:
-        """True when the result may be moved to where it agrees with the measured data."""
-        return False
-
-    @abstractmethod
-    def estimate(self, plan: Plan) -> tuple[float, float]:
-        """Rough cost: bytes of memory, seconds on two CPU cores."""
-
-    @abstractmethod
-    def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
-        """What does the work.
-
-        Args:
-            plan: what was decided.
-            device: what was asked ("auto", "cpu", "cuda:N").
-            limit: bytes of main memory that may be used, or None.
-            coarse: the whole input, for the scale of its intensities.
-        """
-
-
 def modality_fits(entry: CatalogEntry, modality: str) -> None:
     """Raise ModelError for a network and an image of another modality."""
     if modality not in entry.modalities:
@@ -191,7 +118,12 @@ def automatic_dims(situation: Situation) -> int:
     return {"3d": 3, "2d": 2}.get(situation.mode, 2 if situation.thin else 3)
 
 
-def _dims_for(entry: CatalogEntry, situation: Situation) -> int:
+def dims_for(entry: CatalogEntry, situation: Situation) -> int:
+    """The dimensions in which a model that was asked for by name works.
+
+    Raises:
+        ModelError: not those that were asked, or too few slices for it.
+    """
     if situation.mode != "auto":
         dims = int(situation.mode[0])
         if dims not in entry.spatial_dims:
