@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.catalog import find_model
+from medsr.catalog import CatalogEntry, find_model
 from medsr.errors import InputError, ModelError
 from medsr.facts import AXES
 from medsr.geometry import Geometry
@@ -67,45 +67,13 @@ def make_plan(
     seen = volume if as_is else volume.replace(array=working_array(volume, padding, units))
     evidence = find_profiles(seen, options, modality, looks)
     acquisition, sampled, doubts = decide_acquisition(volume, evidence, target, placed.undoes)
-    decisions = [notice("target", what=target.reason), notice("modality", modality=modality, known=known), *sampled]
-    if target.source.shear is not None:
-        decisions.append(notice("tilt", degrees=target.source.shear.degrees))
-    if padding is not None:
-        decisions.append(padding.notice())
-    if not units.are_plain:
-        low, high = float(volume.array.min()), float(volume.array.max())
-        decisions.append(notice("intensities", low=low, high=high, offset=units.offset, unit=units.unit))
-    told = [notice("source", text=text) for text in volume.warnings]
-    warnings = [*told, *disagreements(known_facts(volume, options)), *doubts, *_capped(volume, options, target)]
-    noise = None
-    if modality == "MR" and volume.array.ndim == 3 and not volume.planar:
-        known_noise = volume.facts.number("noise")
-        if known_noise is not None:
-            found = (known_noise, "the source") if known_noise > 0 else None
-        else:
-            mask = None if padding is None else padding.mask
-            found = looks.once("noise", partial(noise_level, seen.array, mask))
-        if found is not None:
-            noise = found[0]
-            decisions.append(notice("noise", percent=100 * noise, place=found[1]))
-        across = slice_axis(volume.facts, options, volume.geometry)
-        moved = looks.once(("interleaved", across), partial(looks_interleaved, seen, across, noise))
-        if moved is not None:
-            warnings.append(notice("interleaved", axis=across, ratio=moved))
+    noise, heard = _noise(volume, seen, padding, modality, looks)
     thin = min(volume.geometry.size_xyz) < MIN_SLICES_3D
     situation = Situation(
         modality, target.factors_xyz, placed.plane_axis, noise, options.mode, thin, runnable=runnable
     )  # fmt: skip
     choice = method_of(named).named(named, situation) if named else automatic(situation)
-    if choice.entry.channels > 1 and volume.channels != choice.entry.channels:
-        kind = "grey" if volume.channels == 1 else f"of {volume.channels} channels"
-        raise ModelError(
-            f"{choice.entry.name} takes the {choice.entry.channels} colours of an image together, this image is "
-            f"{kind}. Choose another model (`medsr models`)."
-        )
-    decisions += choice.decisions
-    if choice.spatial_dims == 2:
-        decisions.append(notice("slices", axis=AXES[2 - placed.plane_axis]))
+    _check_channels(choice.entry, volume)
     plan = Plan(
         target,
         choice.entry,
@@ -115,8 +83,25 @@ def make_plan(
         modality,
         evidence,
         acquisition,
-        (*decisions, *placed.decisions),
-        (*warnings, *choice.warnings, *placed.warnings),
+        (
+            notice("target", what=target.reason),
+            notice("modality", modality=modality, known=known),
+            *sampled,
+            *_peculiarities(volume, target, padding, units),
+            *heard,
+            *choice.decisions,
+            *([notice("slices", axis=AXES[2 - placed.plane_axis])] if choice.spatial_dims == 2 else []),
+            *placed.decisions,
+        ),
+        (
+            *(notice("source", text=text) for text in volume.warnings),
+            *disagreements(known_facts(volume, options)),
+            *doubts,
+            *_capped(volume, options, target),
+            *_interleaved(seen, options, modality, noise, looks),
+            *choice.warnings,
+            *placed.warnings,
+        ),
         noise,
         volume.channels,
         placed.scale,
@@ -160,6 +145,60 @@ def _other_modality(volume: Volume) -> str:
     """What the source says the image is, where that is neither MR nor CT; else nothing."""
     stated = str(volume.facts.value("modality") or "")
     return "" if stated in ("MR", "CT") else stated
+
+
+def _noise(
+    volume: Volume, seen: Volume, padding: Padding | None, modality: str, looks: Looks
+) -> tuple[float | None, list[Notice]]:
+    """The noise of an MR volume, as a fraction of its 99th percentile, and where it was read; None for nothing."""
+    if not _is_mr_volume(volume, modality):
+        return None, []
+    stated = volume.facts.number("noise")
+    if stated is None:
+        found = looks.once("noise", partial(noise_level, seen.array, None if padding is None else padding.mask))
+    else:
+        found = (stated, "the source") if stated > 0 else None
+    if found is None:
+        return None, []
+    return found[0], [notice("noise", percent=100 * found[0], place=found[1])]
+
+
+def _interleaved(
+    seen: Volume, options: UpscaleOptions, modality: str, noise: float | None, looks: Looks
+) -> list[Notice]:
+    """A warning where every second slice of an MR volume seems to have moved."""
+    if not _is_mr_volume(seen, modality):
+        return []
+    across = slice_axis(seen.facts, options, seen.geometry)
+    moved = looks.once(("interleaved", across), partial(looks_interleaved, seen, across, noise))
+    return [] if moved is None else [notice("interleaved", axis=across, ratio=moved)]
+
+
+def _is_mr_volume(volume: Volume, modality: str) -> bool:
+    return modality == "MR" and volume.array.ndim == 3 and not volume.planar
+
+
+def _peculiarities(volume: Volume, target: Target, padding: Padding | None, units: Units) -> list[Notice]:
+    """What is unusual about the grid and the voxels of the input."""
+    found = []
+    if target.source.shear is not None:
+        found.append(notice("tilt", degrees=target.source.shear.degrees))
+    if padding is not None:
+        found.append(padding.notice())
+    if not units.are_plain:
+        low, high = float(volume.array.min()), float(volume.array.max())
+        found.append(notice("intensities", low=low, high=high, offset=units.offset, unit=units.unit))
+    return found
+
+
+def _check_channels(entry: CatalogEntry, volume: Volume) -> None:
+    """Raise ModelError for a model of colours and an image of others."""
+    if entry.channels > 1 and volume.channels != entry.channels:
+        kind = "grey" if volume.channels == 1 else f"of {volume.channels} channels"
+        raise ModelError(
+            f"{entry.name} takes the {entry.channels} colours of an image together, this image is {kind}. Choose "
+            "another model (`medsr models`)."
+        )
 
 
 def _capped(volume: Volume, options: UpscaleOptions, target: Target) -> list[Notice]:
