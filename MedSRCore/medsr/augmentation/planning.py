@@ -140,14 +140,7 @@ def plan_cohort(spec: AugmentSpec, dataset: Dataset, report: Callable[[float], N
     if not tasks:
         raise InputError("No copy can be made: the training set keeps all cases that can be used for validation.")
     if kind == "bids":
-        several = len(dataset.channels) > 1
-        suffixes = suffixes_of(dataset.channels) if several else (originals[0][1].name.rpartition("_")[2],)
-        warnings += [
-            f"BIDS knows no images called {suffix!r}, so a validator will complain. Rename the channel to what it is: "
-            f"{', '.join(SUFFIXES)}."
-            for suffix in suffixes
-            if suffix not in SUFFIXES
-        ]
+        warnings += _suffix_warnings(dataset.channels, originals[0][1].name)
     _check_names([case.name for _, case in originals] + [task.name for task in tasks])
     return CohortPlan(
         dataset=dataclasses.replace(dataset, cases=tuple(case for case, _ in originals)),
@@ -187,6 +180,17 @@ def _division_warnings(dataset: Dataset, kept_back: Collection[str], kind: str) 
             if entries
         ]
     return warnings
+
+
+def _suffix_warnings(channels: Sequence[str], name: str) -> list[str]:
+    """What BIDS does not know of the names of the channels, or of the end of the one file's `name`."""
+    suffixes = suffixes_of(channels) if len(channels) > 1 else (name.rpartition("_")[2],)
+    return [
+        f"BIDS knows no images called {suffix!r}, so a validator will complain. Rename the channel to what it is: "
+        f"{', '.join(SUFFIXES)}."
+        for suffix in suffixes
+        if suffix not in SUFFIXES
+    ]
 
 
 def _check_repeats(recipes: Sequence[Recipe], per_image: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -160,39 +160,8 @@ def _finish(
     """Describe what is there, draw the page, and return this part of the report."""
     progress.stage("Writing the description and the report")
     finished = {result.name for result in results if result.status in (MADE, KEPT)}
-    real = [placed for _, placed in plan.originals]
-    keys = {placed.name: placed.keys for placed in real}
-    copies = [
-        Case(
-            task.name,
-            task.subject,
-            task.image_outputs,
-            task.label_output,
-            task.case,
-            str(task.recipe["name"]),
-            keys[task.case],
-        )
-        for task in plan.tasks
-        if task.name in finished
-    ]
-    renamed = {source.name: placed.name for source, placed in plan.originals}
-    given = [
-        dataclasses.replace(split, train=_translated(split.train, renamed), val=_translated(split.val, renamed))
-        for split in plan.dataset.splits
-    ]
-    made = Dataset(
-        root=str(plan.layout.records),
-        format=plan.format,
-        name=plan.dataset.name,
-        cases=(*real, *copies),
-        channels=plan.channels,
-        labels={BACKGROUND: 0, **plan.structures},
-        splits=make_splits(real, copies, given, seed),
-        description=plan.dataset.description,
-        lists=plan.dataset.lists if plan.carries else {},
-        carried=plan.dataset.carried if plan.carries else {},
-    )
-    findings = examine(real, [task for task in plan.tasks if task.name in finished])
+    made = _made_set(plan, finished, seed)
+    findings = examine(made.real, [task for task in plan.tasks if task.name in finished])
     case_of = {task.name: task.case for task in plan.tasks}
     failed = [{"name": r.name, "case": case_of[r.name], "error": r.error} for r in results if r.status == FAILED]
     documents = plan.layout.documents(made)
@@ -215,6 +184,42 @@ def _finish(
         }
     )
     return summary
+
+
+def _made_set(plan: CohortPlan, finished: Collection[str], seed: int) -> Dataset:
+    """The training set with its originals, the copies that are `finished`, and its splits."""
+    real = [placed for _, placed in plan.originals]
+    keys = {placed.name: placed.keys for placed in real}
+    copies = [
+        Case(
+            task.name,
+            task.subject,
+            task.image_outputs,
+            task.label_output,
+            task.case,
+            str(task.recipe["name"]),
+            keys[task.case],
+        )
+        for task in plan.tasks
+        if task.name in finished
+    ]
+    renamed = {source.name: placed.name for source, placed in plan.originals}
+    given = [
+        dataclasses.replace(split, train=_translated(split.train, renamed), val=_translated(split.val, renamed))
+        for split in plan.dataset.splits
+    ]
+    return Dataset(
+        root=str(plan.layout.records),
+        format=plan.format,
+        name=plan.dataset.name,
+        cases=(*real, *copies),
+        channels=plan.channels,
+        labels={BACKGROUND: 0, **plan.structures},
+        splits=make_splits(real, copies, given, seed),
+        description=plan.dataset.description,
+        lists=plan.dataset.lists if plan.carries else {},
+        carried=plan.dataset.carried if plan.carries else {},
+    )
 
 
 def _refused(plan: CohortPlan) -> list[dict[str, str]]:

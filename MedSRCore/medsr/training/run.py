@@ -70,6 +70,21 @@ def train(
     network = _started_network(recipe)
     module = _module(network, recipe)
     data = _data(network, recipe, data_list, root, workers, ArrayCache(cache))
+    trainer = _trainer(recipe, folder, devices, nodes, module.automatic_optimization, report)
+    checkpoint = folder / "last.ckpt"
+    trainer.fit(module, data, ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None)
+    weights = folder / "weights.pt"
+    if not trainer.is_global_zero:
+        return weights
+    temporary = weights.with_suffix(".partial")
+    torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, temporary)
+    temporary.replace(weights)
+    (write_feature_bundle if recipe.family == "features" else bundle_from_training)(folder, recipe)
+    return weights
+
+
+def _trainer(recipe: Recipe, folder: Path, devices: int, nodes: int, automatic: bool, report: Report | None) -> Trainer:
+    """Lightning's loop with checkpoints and logs in `folder`; `automatic` where one optimiser steps by itself."""
     callbacks: list[Callback] = [EMAWeightAveraging(decay=recipe.optimiser.ema)] if recipe.optimiser.ema else []
     callbacks.append(
         ModelCheckpoint(
@@ -91,8 +106,8 @@ def train(
         loggers.append(TensorBoardLogger(folder, name="tensorboard", version=""))
     except ModuleNotFoundError:
         logger.info("tensorboard is not installed; logging to CSV only")
-    parallel, automatic = devices * nodes > 1, module.automatic_optimization
-    trainer = Trainer(
+    parallel = devices * nodes > 1
+    return Trainer(
         default_root_dir=folder,
         accelerator="auto",
         devices=devices,
@@ -114,20 +129,6 @@ def train(
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    checkpoint = folder / "last.ckpt"
-    trainer.fit(
-        module,
-        data,
-        ckpt_path=str(checkpoint) if resume and checkpoint.exists() else None,
-    )
-    weights = folder / "weights.pt"
-    if not trainer.is_global_zero:
-        return weights
-    temporary = weights.with_suffix(".partial")
-    torch.save({k: v.detach().cpu() for k, v in network.state_dict().items()}, temporary)
-    temporary.replace(weights)
-    (write_feature_bundle if recipe.family == "features" else bundle_from_training)(folder, recipe)
-    return weights
 
 
 def _started_network(recipe: Recipe) -> nn.Module:
