@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unittest
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         from MedSRLib.QtPump import QtPump
         from MedSRLib.SeriesChecker import SeriesChecker
         from MedSRLib.SeriesSaver import SeriesSaver
+        from MedSRLib.StackFuser import StackFuser
         from MedSRLib.SuperResolver import SuperResolver
         from MedSRLib.Timing import Timing
         from MedSRLib.TrainingSetMaker import TrainingSetMaker
@@ -228,6 +230,9 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         )
         self.seriesSaver = SeriesSaver(QtPump(), self._startWorker, slicer.app.processEvents)
         self.seriesChecker = SeriesChecker(QtPump(), self._startWorker, slicer.app.processEvents)
+        self.stackFuser = StackFuser(
+            QtPump(), self._startWorker, slicer.app.processEvents, prepare=self._installForFusion
+        )
         self._keeper = SidecarKeeper()
         self._keeperPump = QtPump()
         self._keeperPump.start(self.writeSidecars, 3000)
@@ -290,6 +295,42 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         return self.seriesChecker.check(resultNode, againstNode)
 
     @atTheConsole
+    def measureSegments(
+        self, resultNode: slicer.vtkMRMLScalarVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode
+    ) -> slicer.vtkMRMLTableNode:
+        """Volume (ml) and mean of every segment, with intervals that follow from the error map of the result.
+
+        Args:
+            resultNode: a result of this module, made with the map "error".
+            segmentationNode: drawn on it.
+
+        Returns:
+            The table, whose description has the sentences; measuring the same two again fills it anew.
+
+        Raises:
+            MedSRLib.Errors.ModuleError: they cannot be measured; the text says why.
+        """
+        from MedSRLib.SegmentMeasures import measure
+
+        return measure(resultNode, segmentationNode).table
+
+    @atTheConsole
+    def fuse(
+        self, nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], **arguments: Any
+    ) -> slicer.vtkMRMLScalarVolumeNode:
+        """Fuse stacks of one sitting into one isotropic volume, and wait; see `StackFuser.start` for the arguments.
+
+        Args:
+            nodes: two or more volumes; the first gives field and orientation.
+            **arguments: ``networks=True``, ``spacing=0.8``, ``name="Fused"``, ...
+
+        Raises:
+            MedSRLib.Errors.ModuleError: they were not fused; the text says why.
+            medsr.errors.MedSRError: options that make no sense.
+        """
+        return self.stackFuser.fuse(nodes, **arguments)
+
+    @atTheConsole
     def makeTrainingSet(self, source: Any, output: str, **arguments: Any) -> TrainingJob:
         """Make a training set and wait, with the application alive; see `TrainingSetMaker.start` for the arguments.
 
@@ -327,6 +368,7 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         self.trainingSets.shutdown()
         self.seriesSaver.shutdown()
         self.seriesChecker.shutdown()
+        self.stackFuser.shutdown()
 
     def adoptFiles(self) -> None:
         """Take the files of the results in the scene as loaded, not as saved: no report is written beside them."""
@@ -346,6 +388,10 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
 
         if not self.resolver.usesAnotherPython and recipesNeedTorch(spec.recipes, spec.model):
             self.installLogic.ensure(", ".join(spec.recipes), instead=_("choose a recipe with bspline in its name"))
+
+    def _installForFusion(self) -> None:
+        if not self.resolver.usesAnotherPython:
+            self.installLogic.ensure(_("Fusing with networks"), instead=_("fuse without networks"))
 
     def _startWorker(self) -> Any:
         from MedSRLib.Environment import chosenInterpreter
@@ -367,7 +413,10 @@ class MedSRTest(ScriptedLoadableModuleTest):
 
     def runTest(self) -> None:
         """Run all tests, as the button of the developer mode does."""
-        for test in (self.test_Physics, self.test_ShippedNetwork, self.test_Cancel, self.test_TrainingSet):
+        for test in (
+            self.test_Physics, self.test_ShippedNetwork, self.test_Cancel, self.test_Segments, self.test_Stacks,
+            self.test_TrainingSet,
+        ):  # fmt: skip
             self.setUp()
             try:
                 test()
@@ -416,27 +465,58 @@ class MedSRTest(ScriptedLoadableModuleTest):
         self.assertEqual(job.state, "cancelled")
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"), count)
 
+    def test_Segments(self) -> None:
+        """Segments of a result have a volume with an interval."""
+        sharp = self.logic.superResolve(self._makeVolume(), scale=2, model="tikhonov", modality="MR", maps="error")
+        table = self.logic.measureSegments(sharp, self._makeBall(sharp))
+        volume, low, high = (table.GetTable().GetColumn(column).GetValue(0) for column in (1, 2, 3))
+        self.assertAlmostEqual(volume, 0.905, delta=0.03)  # a ball of 6 mm radius
+        self.assertTrue(low < volume < high)
+
+    def test_Stacks(self) -> None:
+        """Two stacks that cross become one isotropic volume."""
+        import numpy as np
+
+        z, y, x = np.indices((32, 32, 32))
+        head = 300 + 100 * np.sin(x / 3 + y / 5) * np.cos(y / 4 - z / 6) * np.sin(z / 3.5)
+        axial = slicer.util.addVolumeFromArray(head.reshape(8, 4, 32, 32).mean(axis=1), name="MedSRTestAxial")
+        sagittal = slicer.util.addVolumeFromArray(head.reshape(32, 32, 8, 4).mean(axis=3), name="MedSRTestSagittal")
+        for node, spacing, origin in ((axial, (1, 1, 4), (0, 0, 1.5)), (sagittal, (4, 1, 1), (1.5, 0, 0))):
+            node.SetSpacing(*spacing)
+            node.SetOrigin(*origin)
+        fused = self.logic.fuse([axial, sagittal])
+        self.assertEqual(fused.GetImageData().GetDimensions(), (32, 32, 32))
+        error = slicer.util.arrayFromVolume(fused)[4:-4, 4:-4, 4:-4] - head[4:-4, 4:-4, 4:-4]
+        self.assertLess(np.sqrt(np.mean(error**2)), 15)
+
     def test_TrainingSet(self) -> None:
         """A volume and a segmentation become a training set on disk, and the scene stays as it is."""
         import tempfile
 
         volume = self._makeVolume()
-        bounds = [0.0] * 6
-        volume.GetRASBounds(bounds)
-        ball = vtk.vtkSphereSource()
-        ball.SetCenter(*[(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
-        ball.SetRadius(6)
-        ball.Update()
-        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "MedSRTestLabels")
-        segmentation.CreateDefaultDisplayNodes()  # without one, Slicer's lists log errors
-        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-        segmentation.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "Ball", [1, 0, 0])
+        segmentation = self._makeBall(volume)
         count = slicer.mrmlScene.GetNumberOfNodes()
         with tempfile.TemporaryDirectory() as folder:
             job = self.logic.makeTrainingSet([(volume, segmentation)], folder, recipes="bspline-x2")
             self.assertEqual((job.report["made"], job.report["failed"]), (1, []))
             self.assertTrue(job.page is not None and job.page.is_file())
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), count)
+
+    @staticmethod
+    def _makeBall(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+        bounds = [0.0] * 6
+        volume.GetRASBounds(bounds)
+        ball = vtk.vtkSphereSource()
+        ball.SetCenter(*[(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)])
+        ball.SetRadius(6)
+        ball.SetThetaResolution(32)
+        ball.SetPhiResolution(32)
+        ball.Update()
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "MedSRTestLabels")
+        segmentation.CreateDefaultDisplayNodes()  # without one, Slicer's lists log errors
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentation.AddSegmentFromClosedSurfaceRepresentation(ball.GetOutput(), "Ball", [1, 0, 0])
+        return segmentation
 
     @staticmethod
     def _makeVolume() -> slicer.vtkMRMLScalarVolumeNode:

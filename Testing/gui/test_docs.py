@@ -44,6 +44,7 @@ def test_the_tutorial_names_the_controls_as_the_panel_does(module, ui):
     for button in (
         ui.applyButton, ui.sideBySideButton, ui.reportButton, ui.trainingAddButton,
         ui.trainingCheckButton, ui.trainingApplyButton, ui.trainingReportButton, ui.saveDicomButton, ui.checkButton,
+        ui.measureButton, ui.fuseButton, ui.measureSection, ui.fuseSection, ui.batchSection,
     ):  # fmt: skip
         assert f"**{button.text}**" in text
     assert f"*{ui.trainingFirstWinsCheckBox.text}*" in text

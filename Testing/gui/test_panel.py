@@ -24,6 +24,7 @@ WHOLE_NUMBERS = {"trainingCopies": "trainingCopiesSpinBox", "trainingSeed": "tra
 CHECKS = {
     "allFrames": "allFramesCheckBox",
     "trainingFirstWins": "trainingFirstWinsCheckBox",
+    "fuseNetworks": "fuseNetworksCheckBox",
     "consistency": "consistencyCheckBox",
     "keepWarm": "keepWarmCheckBox",
 }
@@ -37,7 +38,13 @@ NODES = {
     "inputVolume": "inputSelector",
     "outputVolume": "outputSelector",
     "referenceVolume": "referenceSelector",
+    "fuseWith": "fuseWithSelector",
+    "fuseAlso": "fuseAlsoSelector",
     "trainingVolume": "trainingVolumeSelector",
+}
+SEGMENTATIONS = {
+    "measureSegmentation": "measureSelector",
+    "trainingSegmentation": "trainingSegmentationSelector",
 }
 COMBOS = {
     "target": "targetCombo",
@@ -114,12 +121,14 @@ def test_selectors_go_both_ways(ui, parameters, make_volume, name, widget):
     assert selector.currentNode() is first
 
 
-def test_segmentation_selector_goes_both_ways(ui, parameters):
-    first, second = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("A", "B"))
-    ui.trainingSegmentationSelector.setCurrentNode(second)
-    assert parameters.trainingSegmentation is second
-    parameters.trainingSegmentation = first
-    assert ui.trainingSegmentationSelector.currentNode() is first
+@pytest.mark.parametrize(("name", "widget"), SEGMENTATIONS.items())
+def test_segmentation_selectors_go_both_ways(ui, parameters, name, widget):
+    first, second = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", each) for each in ("A", "B"))
+    selector = getattr(ui, widget)
+    selector.setCurrentNode(second)
+    assert parameters.getValue(name) is second
+    parameters.setValue(name, first)
+    assert selector.currentNode() is first
 
 
 @pytest.mark.parametrize(("name", "widget"), COMBOS.items())
@@ -145,7 +154,7 @@ def test_combo_boxes_go_both_ways(module, ui, parameters, name, widget):
 
 
 def test_every_parameter_has_a_control_and_every_control_is_tested(module, parameters):
-    tested = {*NUMBERS, *WHOLE_NUMBERS, *CHECKS, *PATHS, *NODES, *COMBOS, "trainingSegmentation"}
+    tested = {*NUMBERS, *WHOLE_NUMBERS, *CHECKS, *PATHS, *NODES, *COMBOS, *SEGMENTATIONS}
     known = getattr(type(parameters), "allParameters", None) or type(parameters).parameterTypes
     tested.add("maps")  # in test_maps.py
     assert tested == set(known)
@@ -479,7 +488,8 @@ def test_a_python_that_is_too_old_is_told_and_the_panel_still_opens(module, sett
 
 def test_sections_open_with_what_is_needed_and_hide_the_rest(ui):
     folded = {name for name in vars(ui) if name.endswith("Section") and getattr(ui, name).collapsed}
-    assert folded == {"batchSection", "trainingSection", "logSection", "advancedSection"}
+    shut = ("measure", "fuse", "batch", "training", "log", "advanced")
+    assert folded == {f"{name}Section" for name in shut}
 
 
 def test_a_damaged_bundle_does_not_keep_the_panel_from_opening(module, settle, a_volume, monkeypatch):

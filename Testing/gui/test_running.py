@@ -594,7 +594,7 @@ def test_the_modules_own_self_test(module):
     test.runTest()
 
 
-@pytest.mark.parametrize("name", ["test_Physics", "test_Cancel", "test_TrainingSet"])
+@pytest.mark.parametrize("name", ["test_Physics", "test_Cancel", "test_Segments", "test_Stacks", "test_TrainingSet"])
 def test_test_runners_of_slicer_can_run_each_test_by_itself(module, name):
     """They call `setUp`, the test and `tearDown`, and never `runTest`."""
     import unittest

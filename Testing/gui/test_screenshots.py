@@ -100,7 +100,7 @@ def save(picture, path):
     assert len(colours) > 8, f"{path.name} is empty"
 
 
-def panel_picture(module, settle, height=440):
+def panel_picture(module, settle, height=540):
     module.panel.resize(420, height)
     module.panel.show()
     settle()
@@ -204,3 +204,34 @@ def test_picture_of_the_training_section(
     settle(lambda: not training.isRunning, seconds=120)
     assert "6 copies" in ui.trainingStatusLabel.text, ui.trainingStatusLabel.text
     save(panel_picture(module, settle, height=720), folder / "slicer-training.png")
+
+
+def three_stacks():
+    """Volumes to choose from."""
+    for axis, name in enumerate(("T2 axial", "T2 coronal", "T2 sagittal")):
+        node = slicer.util.addVolumeFromArray(np.full([8 if axis == a else 24 for a in range(3)], 9.0), name=name)
+        node.SetSpacing(*[4.0 if 2 - axis == a else 1.0 for a in range(3)])
+        yield node
+
+
+def test_picture_of_segments_and_stacks(module, ui, parameters, settle, folder, make_segmentation):
+    from MedSRLib import Provenance
+
+    for widget in (ui.inputWidget, ui.targetWidget, ui.applyButton, ui.resultSection):
+        widget.setVisible(False)  # the picture is of the sections alone
+    source, masks = head_with_structures("T1", (32, 72, 64), 1)
+    result, _ = head_with_structures("T1 SR", (32, 72, 64), 1)
+    widths, _ = head_with_structures("T1 SR error", (32, 72, 64), 1)
+    slicer.util.updateVolumeFromArray(widths, np.full((32, 72, 64), 40, np.float32))
+    Provenance.markResult(result, source, {"modality": "MR", "model": "tikhonov"})
+    Provenance.markMap(widths, "error")
+    result.SetNodeReferenceID(Provenance.roleOf("error"), widths.GetID())
+    parameters.inputVolume = source
+    settle()
+    parameters.measureSegmentation = make_segmentation(result, "Structures", masks)
+    ui.measureButton.click()
+    parameters.inputVolume, parameters.fuseWith, parameters.fuseAlso = three_stacks()
+    settle()
+    ui.measureSection.collapsed = ui.fuseSection.collapsed = False
+    assert ui.fuseButton.enabled, ui.fuseButton.toolTip
+    save(panel_picture(module, settle, height=440), folder / "slicer-segments.png")

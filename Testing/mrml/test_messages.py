@@ -36,7 +36,7 @@ def test_every_stage_of_a_job_of_the_panel_has_its_words():
 
     core = Path(medsr.__file__).parent
     files = [core / "files.py", core / "series.py", core / "augmentation" / "run.py"]
-    files += [*core.glob("inference/*.py"), *core.glob("evaluation/checking/*.py")]
+    files += [*core.glob("inference/*.py"), *core.glob("evaluation/checking/*.py"), *core.glob("fusion/*.py")]
     told = {
         found.strip()
         for file in files

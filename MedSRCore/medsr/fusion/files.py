@@ -54,9 +54,21 @@ def _fuse(spec: FuseSpec, progress: Progress, staging: Staging) -> ResultEvent:
 def _read(spec: FuseSpec, number: int) -> Volume:
     series = spec.series[number] if spec.series else None
     try:
-        return read_volume(spec.inputs[number], series=series)
+        return _known(read_volume(spec.inputs[number], series=series), spec, number)
     except InputError as error:
         if spec.inputs[number] in str(error):
             raise
         with about(repr(spec.inputs[number])):
             raise
+
+
+def _known(volume: Volume, spec: FuseSpec, number: int) -> Volume:
+    """A stack with what the job knows of it beside what its file says."""
+    facts = volume.facts + (spec.facts[number] if spec.facts else ())
+    header = spec.headers[number] if spec.headers else ""
+    return volume.replace(
+        facts=facts,
+        modality=facts.value("modality") or volume.modality,
+        source=(spec.names[number] if spec.names else "") or volume.source,
+        files=(Path(header),) if header else volume.files,
+    )

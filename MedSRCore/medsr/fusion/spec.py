@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from medsr.errors import InputError, InvalidValueError, unknown_name
+from medsr.facts import Facts
 from medsr.fields import check_fields
 from medsr.jobs import job_object
 from medsr.options import UpscaleOptions
@@ -29,6 +30,10 @@ class FuseSpec:
         report: file for the JSON report, or None.
         networks: let the networks of an upscaling look at each stack, too.
         overwrite: replace files that exist.
+        names: for each input what to call it, or empty.
+        facts: for each input what is known of the acquisition beside what it says itself, or empty.
+        headers: for each input the DICOM file that its voxels are from, where the input itself does not say whose it
+            is and where; or empty.
     """
 
     job: ClassVar[str] = "fuse"
@@ -40,18 +45,24 @@ class FuseSpec:
     report: str | None = None
     networks: bool = False
     overwrite: bool = False
+    names: tuple[str, ...] = ()
+    facts: tuple[Facts, ...] = ()
+    headers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_options(self.options)
-        if self.series and len(self.series) != len(self.inputs):
-            raise InvalidValueError(
-                f"{len(self.series)} series were given for {len(self.inputs)} inputs: give one for each, in that order."
-            )
+        for name in ("series", "names", "facts", "headers"):
+            count = len(getattr(self, name))
+            if count not in (0, len(self.inputs)):
+                raise InvalidValueError(
+                    f"{count} {name} were given for {len(self.inputs)} inputs: give one for each, in that order."
+                )
 
     def to_json(self) -> str:
         """The job as one line that `from_json` reads."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        return json.dumps({"job": self.job, **values, "options": self.options.to_dict()})
+        plain = {"options": self.options.to_dict(), "facts": [facts.to_json() for facts in self.facts]}
+        return json.dumps({"job": self.job, **values, **plain})
 
     @classmethod
     def from_json(cls, text: str) -> FuseSpec:
@@ -64,15 +75,18 @@ class FuseSpec:
         data = job_object(text)
         if data.pop("job", None) != cls.job:
             raise InputError(f"{_NO_JOB}: its job is not {cls.job!r}.")
-        options = data.get("options", {})
+        options, facts = data.get("options", {}), data.get("facts", [])
         if not isinstance(options, dict):
             raise InputError(f"{_NO_JOB}: options must be an object.")
-        given = check_fields(cls, data, "field of a job that fuses stacks", skip=("options",))
+        if not isinstance(facts, list):
+            raise InputError(f"{_NO_JOB}: facts must be a list, with a list for each input.")
+        given = check_fields(cls, data, "field of a job that fuses stacks", skip=("options", "facts"))
         for name in ("inputs", "output"):
             if name not in given:
                 raise InputError(f"{_NO_JOB}: {name!r} is missing.")
         taken = check_fields(UpscaleOptions, options, "option", skip=("spacing",))
-        return cls(**{**given, "options": UpscaleOptions(**taken)})
+        told = tuple(Facts.from_json(each) for each in facts)
+        return cls(**{**given, "options": UpscaleOptions(**taken), "facts": told})
 
 
 def check_options(options: UpscaleOptions) -> None:

@@ -190,6 +190,12 @@ def acquisitionText(axes: Sequence[Mapping[str, Any]], across: str | None = None
     return "; ".join(f"{_where(names, across)}: {text}" for text, names in found.items())
 
 
+def sampledText(part: Mapping[str, Any]) -> str:
+    """As `acquisitionText`, of what a report says of one volume; axes of a single voxel are left out."""
+    sizes = dict(zip("xyz", part.get("input", {}).get("size_xyz", ())))
+    return acquisitionText([axis for axis in part.get("acquisition", ()) if sizes.get(axis["axis"], 2) > 1])
+
+
 def resolutionText(axes: Sequence[Mapping[str, Any]]) -> str:
     """What the input resolves along its axes, in mm, and how well that is known; empty without axes.
 
@@ -259,6 +265,9 @@ def _stages() -> dict[str, str]:
         "Comparing with the measured data": _("Comparing with the measured data"),
         "Registering the two series": _("Registering the two series"),
         "Registering halves of the other series": _("Registering halves of the other series"),
+        "Registering": _("Registering {what}"),
+        "Solving for the volume": _("Solving for the volume"),
+        "Enlarging": _("Super-resolving {what}"),
         "Comparing the detail": _("Comparing the detail"),
         "Finishing": _("Finishing"),
         "Writing": _("Writing the result"),

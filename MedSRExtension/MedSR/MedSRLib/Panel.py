@@ -18,6 +18,7 @@ from MedSRLib import Choices, Maps, Parameter, Provenance, SceneIO
 from MedSRLib.BatchPanel import BatchPanel
 from MedSRLib.Choices import SliceAxis, Target
 from MedSRLib.Connectors import ListConnector, PathConnector
+from MedSRLib.FusePanel import FusePanel
 from MedSRLib.Line import Line
 from MedSRLib.MapBoxes import MapBoxes
 from MedSRLib.Preview import InputFacts, Previewer
@@ -39,7 +40,7 @@ class Panel:
     Args:
         ui: the widgets by name.
         logic: `MedSRLogic`, or anything with its ``resolver``, ``queue``, ``seriesSaver``, ``seriesChecker``,
-            ``trainingSets`` and ``installLogic``.
+            ``stackFuser``, ``trainingSets`` and ``installLogic``.
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
@@ -47,6 +48,7 @@ class Panel:
         self.logic = logic
         self.job: SceneJob | None = None
         self._parameters: Any = None
+        self._made: Any = None
         self._suggestedFor = ""
         self._suggestedTarget: Target | None = None
         self._observed: tuple[Any, list[int]] = (None, [])
@@ -55,6 +57,7 @@ class Panel:
         self.view = PreviewView(ui, previewer, self._installHint)
         self.runView = RunView(ui, ui.applyButton, ui.progressBar, Line(ui.statusLabel), doneText)
         self.resultView = ResultView(ui, self._whatToCompare, self._setFade, logic.seriesSaver, logic.seriesChecker)
+        self.fuse = FusePanel(ui, logic.stackFuser, lambda job: self._showMade(job.inputs[0], job.output))
         self.batch = BatchPanel(ui, logic.queue, previewer, self.resultView.update)
         self.training = TrainingPanel(ui, logic)
         self.mapBoxes = MapBoxes(ui.mapsWidget, ui.outputSelector, _declaredMaps())
@@ -76,7 +79,8 @@ class Panel:
     def setParameters(self, parameters: Any) -> None:
         """Show these parameters; None while the scene is being closed."""
         self._parameters = parameters
-        self.batch.setParameters(parameters)
+        for part in (self.batch, self.fuse, self.resultView.measure):
+            part.setParameters(parameters)
         self.training.setParameters(parameters)
         if parameters is None:
             self._previewTimer.stop()
@@ -96,9 +100,10 @@ class Panel:
 
     def forgetScene(self) -> None:
         """Say nothing more of a scene that was closed."""
-        self.job = None
+        self.job = self._made = None
         self.runView.reset()
         self.batch.forgetScene()
+        self.fuse.forgetScene()
 
     def _observe(self, node: Any) -> None:
         """Look again when the voxels or the grid of the input change, which its selector does not tell."""
@@ -234,10 +239,14 @@ class Panel:
         if job.output is not None:
             if self._parameters is not None and self._parameters.outputVolume is not job.output:
                 self._parameters.outputVolume = None
-            self.resultView.showResult(job.input, job.output)
+            self._showMade(job.input, job.output)
         if self._parameters is not None:
             self._previewTimer.start(_PREVIEW_DELAY_MS)  # the time to expect is known better now
         self._updateApply()
+
+    def _showMade(self, source: Any, result: Any) -> None:
+        self._made = result
+        self.resultView.showResult(source, result)
 
     def _options(self) -> dict[str, Any]:
         return Parameter.optionsOf(self._parameters, self._sliceAxis())
@@ -257,10 +266,9 @@ class Panel:
         """Input and result to look at: of the chosen output or input, else the last result in the scene."""
         if self._parameters is None:
             return None
-        last = self.job.output if self.job is not None else None
         chosen = self._parameters.inputVolume
         made = [node for node in _results() if chosen and node.GetNodeReference(Provenance.ROLE_INPUT) is chosen]
-        for node in (last, self._parameters.outputVolume, chosen, *made, *_results()):
+        for node in (self._made, self._parameters.outputVolume, chosen, *made, *_results()):
             if node is None or node.GetScene() is None:
                 continue
             source = node.GetNodeReference(Provenance.ROLE_INPUT)

@@ -58,6 +58,9 @@ class MedSRParameterNode(WrappedParameters):
         wheelFolder: folder with wheels to install from, without the internet.
         keepWarm: keep the worker and its loaded network between two clicks.
         fade: opacity of the result over the input.
+        measureSegmentation: whose segments are measured in the result.
+        fuseWith, fuseAlso: stacks that are fused with the input.
+        fuseNetworks: let networks look at each of them, too.
         trainingVolume, trainingSegmentation: the pair that "Add pair" puts on the list; the list itself is `pairsOf`.
         trainingFirstWins: let the first of two segments that overlap win, instead of refusing them.
         trainingSource: where labelled images come from.
@@ -93,6 +96,10 @@ class MedSRParameterNode(WrappedParameters):
     wheelFolder: str = ""
     keepWarm: bool = True
     fade: Annotated[float, WithinRange(0, 1)] = 1.0
+    measureSegmentation: vtkMRMLSegmentationNode
+    fuseWith: vtkMRMLScalarVolumeNode
+    fuseAlso: vtkMRMLScalarVolumeNode
+    fuseNetworks: bool = False
     trainingVolume: vtkMRMLScalarVolumeNode
     trainingSegmentation: vtkMRMLSegmentationNode
     trainingFirstWins: bool = False
@@ -200,6 +207,18 @@ def outcomeOf(
         return {"all_frames": True}
     maps = [] if isColour else [name for name in mapsOf(parameters) if name not in without]
     return {"output": output, "maps": maps}
+
+
+def fuseOptionsOf(parameters: MedSRParameterNode) -> dict[str, Any]:
+    """The options of a fusion, as `StackFuser.start` takes them; of those of a super-resolution, what it shares."""
+    shared = {name: value for name, value in optionsOf(parameters).items() if name in ("memory", "modality", "dtype")}
+    return {"networks": parameters.fuseNetworks, **shared}
+
+
+def stacksOf(parameters: MedSRParameterNode) -> list[Any]:
+    """The volumes that are to be fused; the first gives the field."""
+    chosen = (parameters.inputVolume, parameters.fuseWith, parameters.fuseAlso)
+    return [node for node in chosen if node is not None]
 
 
 def trainingOptionsOf(parameters: MedSRParameterNode) -> dict[str, Any]:

@@ -219,6 +219,15 @@ def timeText(seconds: float | None) -> str:
     return _("{count:.1f} h").format(count=seconds / 3600)
 
 
+def gridText(grid: Mapping[str, Any]) -> str:
+    """The grid of a report, as a person says it."""
+    if not grid:
+        return ""
+    size = " x ".join(str(n) for n in grid.get("size_xyz", ()))
+    spacing = " x ".join(f"{s:.4g}" for s in grid.get("spacing_xyz_mm", ()))
+    return _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)
+
+
 def linearEnlargement(source: slicer.vtkMRMLScalarVolumeNode, target: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """The voxels of `source`, interpolated linearly on the grid of `target`: float32, colours last."""
     between = np.linalg.inv(SceneIO.ijkToRas(source)) @ SceneIO.ijkToRas(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import slicer
 PREFIX = "MedSR."
 MAP = PREFIX + "map"
 ROLE_INPUT = PREFIX + "input"
+_ROLE_STACK = PREFIX + "stack"
 
 
 def roleOf(mapName: str) -> str:
@@ -25,6 +26,24 @@ def markResult(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Map
     node.SetNodeReferenceID(ROLE_INPUT, source.GetID())
 
 
+def markStacks(node: slicer.vtkMRMLNode, others: Sequence[slicer.vtkMRMLNode]) -> None:
+    """Note on a result, beside the node that it was made of, the others that went into it."""
+    for other in others:
+        if other.GetScene() is not None:
+            node.AddNodeReferenceID(_ROLE_STACK, other.GetID())
+
+
+def sourcesOf(node: slicer.vtkMRMLNode) -> list[slicer.vtkMRMLNode]:
+    """The nodes that a result was made of, as far as they are in the scene."""
+    others = [node.GetNthNodeReference(_ROLE_STACK, n) for n in range(node.GetNumberOfNodeReferences(_ROLE_STACK))]
+    return [source for source in (node.GetNodeReference(ROLE_INPUT), *others) if source is not None]
+
+
+def stacksIn(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What a report says of each stack that was fused; empty for a result of one volume."""
+    return report.get("stacks", ())
+
+
 def writeReport(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Mapping[str, Any]) -> None:
     """Write on the node what was done to it: single facts to read, and the whole report as JSON."""
     facts = {
@@ -32,7 +51,7 @@ def writeReport(node: slicer.vtkMRMLNode, source: slicer.vtkMRMLNode, report: Ma
         "model": report.get("model", ""),
         "modelVersion": report.get("model_version", ""),
         "caution": "perceptual: may invent detail" if report.get("perceptual") else "",
-        "input": source.GetName() or "",
+        "input": ", ".join(stack["source"] for stack in stacksIn(report)) or source.GetName() or "",
         "target": decisionOf(report, "target").get("what", {}).get("text", ""),
         "consistencyPercent": report.get("consistency", {}).get("residual_percent", ""),
         "seconds": report.get("seconds", ""),

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from MedSRLib.ErrorReport import errorRows, histogramHtml, phantomsHtml
-from MedSRLib.Messages import acquisitionText, inWords
-from MedSRLib.Preview import timeText
-from MedSRLib.Provenance import decisionOf
+from MedSRLib.FusionReport import deviationMeaning, deviationText, fusionRows
+from MedSRLib.Messages import inWords, sampledText
+from MedSRLib.Preview import gridText, timeText
+from MedSRLib.Provenance import decisionOf, stacksIn
 from MedSRLib.Translation import tr as _
 
 
@@ -31,6 +32,8 @@ def consistencyText(report: Mapping[str, Any]) -> str:
 
 def trustText(report: Mapping[str, Any]) -> str:
     """The measured statement of trust, in a line."""
+    if stacksIn(report):
+        return deviationText(report)
     percent = report.get("consistency", {}).get("residual_percent")
     if percent is None:
         return ""
@@ -46,6 +49,8 @@ def trustText(report: Mapping[str, Any]) -> str:
 
 def trustMeaning(report: Mapping[str, Any]) -> str:
     """What the statement says and what it does not."""
+    if stacksIn(report):
+        return deviationMeaning()
     parts = [
         _(
             "The method makes the result agree with the measured data, so a small number is expected: it says that "
@@ -79,23 +84,28 @@ def doneText(job: Any) -> str:
 
 def reportRows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Label and value of every line of the report."""
-    source, result = report.get("input", {}), report.get("output", {})
-    versions = report.get("versions", {})
-    model = f"{report.get('model', '')} {report.get('model_version', '')}".strip()
     rows = [
-        (_("Input"), _grid(source)),
-        (_("Result"), _grid(result)),
+        *(fusionRows(report) if stacksIn(report) else _madeOfOne(report)),
+        (_("Time"), ", ".join(filter(None, (timeText(report.get("seconds")), report.get("device", ""))))),
+        (_("Software"), ", ".join(f"{name} {version}" for name, version in report.get("versions", {}).items())),
+    ]
+    return [(label, value) for label, value in rows if value]
+
+
+def _madeOfOne(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The lines about a result that was made of one volume."""
+    model = f"{report.get('model', '')} {report.get('model_version', '')}".strip()
+    return [
+        (_("Input"), gridText(report.get("input", {}))),
+        (_("Result"), gridText(report.get("output", {}))),
         (_("Target"), inWords(decisionOf(report, "target").get("what", ""))),
         (_("Model"), f"{model} ({report.get('mode', '')}, {report.get('modality', '')})"),
-        (_("Acquisition"), _acquisition(report)),
+        (_("Acquisition"), sampledText(report)),
         (_("Deviation from the measured data"), consistencyText(report)),
         (_("What that says"), trustMeaning(report) if report.get("consistency") else ""),
         *errorRows(report),
         (_("Not determined by the input"), str(report.get("undetermined", {}).get("meaning", ""))),
-        (_("Time"), f"{timeText(report.get('seconds'))}, {report.get('device', '')}"),
-        (_("Software"), ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
-    return [(label, value) for label, value in rows if value]
 
 
 def reportHtml(report: Mapping[str, Any], halfWidths: np.ndarray | None = None) -> str:
@@ -116,16 +126,3 @@ def reportHtml(report: Mapping[str, Any], halfWidths: np.ndarray | None = None) 
         parts.append("<p><b>" + html.escape(_("Perceptual: this model may invent detail.")) + "</b></p>")
     parts.append("<p><i>" + html.escape(_("Not a medical device. Not for clinical decisions.")) + "</i></p>")
     return "".join(parts)
-
-
-def _acquisition(report: Mapping[str, Any]) -> str:
-    sizes = dict(zip("xyz", report.get("input", {}).get("size_xyz", ())))
-    return acquisitionText([axis for axis in report.get("acquisition", ()) if sizes.get(axis["axis"], 2) > 1])
-
-
-def _grid(grid: Mapping[str, Any]) -> str:
-    if not grid:
-        return ""
-    size = " x ".join(str(n) for n in grid.get("size_xyz", ()))
-    spacing = " x ".join(f"{s:.4g}" for s in grid.get("spacing_xyz_mm", ()))
-    return _("{size} voxels of {spacing} mm").format(size=size, spacing=spacing)

@@ -14,6 +14,7 @@ from MedSRLib.CheckView import CheckView
 from MedSRLib.ErrorReport import halfWidthsIn
 from MedSRLib.Line import Line
 from MedSRLib.MapView import MapView
+from MedSRLib.MeasureView import MeasureView
 from MedSRLib.Report import reportHtml, trustMeaning, trustText
 from MedSRLib.SaveView import SaveView
 from MedSRLib.SeriesChecker import CheckJob, SeriesChecker
@@ -47,6 +48,7 @@ class ResultView:
         self.save = SaveView(ui, seriesSaver)
         self.maps = MapView(ui, lambda: Compare.leaveSideBySide(_layoutManager()), self._showWithoutMap)
         self.check = CheckView(ui, seriesChecker, self._showChecked)
+        self.measure = MeasureView(ui)
         self._whatToCompare = whatToCompare
         self._setFade = setFade
         self._fade: float | None = None
@@ -67,6 +69,7 @@ class ResultView:
         """Close the report, and let go of the result."""
         self.save.showResult(None)
         self.check.showResult(None)
+        self.measure.showResult(None)
         self.maps.close()
         self._closeReport()
 
@@ -139,6 +142,7 @@ class ResultView:
         self.ui.resultSection.setEnabled(pair is not None)
         self.save.showResult(pair[1] if pair else None)
         self.check.showResult(pair[1] if pair else None)
+        self.measure.showResult(pair[1] if pair else None)
         self.maps.showPair(pair)
         report = Provenance.reportOf(pair[1]) if pair else None
         self._trust.show(trustText(report) if report else "", about=trustMeaning(report) if report else "")

@@ -10,15 +10,14 @@ import numpy as np
 import slicer
 
 from MedSRLib import Maps, Overlay, Provenance, SceneFiles, SceneIO
-from MedSRLib.Errors import JobCancelled
-from MedSRLib.Job import Job
+from MedSRLib.NodeJob import NodeJob
 from MedSRLib.Timing import Timing
 from MedSRLib.Translation import tr as _
 
 RESULT_FILE = "result.nrrd"
 
 
-class SceneJob(Job):
+class SceneJob(NodeJob):
     """What `start` returns: watch it, cancel it, take its output.
 
     Attributes:
@@ -41,35 +40,21 @@ class SceneJob(Job):
         progress: Callable[[SceneJob], None] | None = None,
         completed: Callable[[SceneJob], None] | None = None,
     ) -> None:
-        super().__init__(folder, progress, completed)
+        super().__init__(inputNode, _("The input volume was removed from the scene."), folder, progress, completed)
         self.timing: Timing | None = None
         self.told = 0.0
         self.input = inputNode
         self.output: slicer.vtkMRMLScalarVolumeNode | None = None
         self.maps: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
-        self._place = folder
-        self._scene = inputNode.GetScene()
         self._wanted = outputNode
         self._name = name
         self._mapFiles = dict(mapFiles or {})
         self._isFirst = False
 
-    @property
-    def inputIsThere(self) -> bool:
-        """False once the input left the scene."""
-        return bool(self.input.GetScene()) and self._scene.IsNodePresent(self.input) != 0
-
     def onStart(self) -> None:
         """The worker has the job; it may have been started for it."""
         super().onStart()
         self._isFirst = self._runner is not None and self._runner.isFresh
-
-    def onTick(self) -> None:
-        """Stop the work when its input is gone."""
-        if not self.inputIsThere:
-            self.cancel(_("The input volume was removed from the scene."))
-            return
-        super().onTick()
 
     def onResult(self, event: Any) -> None:
         """Take the result, and learn from how long it took."""
@@ -83,8 +68,7 @@ class SceneJob(Job):
 
     def _take(self, event: Any) -> None:
         """Load the files into the scene, all or nothing."""
-        if not self.inputIsThere:
-            raise JobCancelled(_("The input volume was removed from the scene."))
+        self._checkNode()
         self.stage = _("Loading the result")
         self.report = withHounsfieldUnits(event.report, SceneIO.checkedArray(self.input))
         self._load()

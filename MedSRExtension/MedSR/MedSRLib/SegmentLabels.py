@@ -19,7 +19,7 @@ REFUSE, FIRST = "refuse", "first"
 OVERLAPS = (REFUSE, FIRST)
 BACKGROUND = "background"
 
-_BINARY = "Binary labelmap"
+BINARY = "Binary labelmap"
 
 
 def segmentNames(segmentation: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
@@ -30,7 +30,7 @@ def segmentNames(segmentation: slicer.vtkMRMLSegmentationNode) -> dict[str, str]
     """
     content = segmentation.GetSegmentation()
     names: dict[str, str] = {}
-    for segmentId in _segmentIds(content):
+    for segmentId in segmentIds(content):
         name = (content.GetSegment(segmentId).GetName() or "").strip()
         if name in names.values():
             raise SceneError(
@@ -70,8 +70,8 @@ def labelsOf(
     Raises:
         SceneError: two segments overlap, or no segment has a voxel inside the volume.
     """
-    geometry = _geometryFor(segmentation, volume)
-    source = _withLabelmap(segmentation, geometry)
+    geometry = geometryFor(segmentation, volume)
+    source = withLabelmap(segmentation, geometry)
     shape = SceneIO.checkedArray(volume).shape
     labels = np.zeros(shape, np.uint8 if max(values.values()) < 256 else np.uint16)
     for segmentId, name in segmentNames(segmentation).items():
@@ -91,10 +91,19 @@ def labelsOf(
     return labels
 
 
-def _segmentIds(content: slicer.vtkSegmentation) -> list[str]:
+def segmentIds(content: slicer.vtkSegmentation) -> list[str]:
+    """The segments, in their order."""
     found = vtk.vtkStringArray()
     content.GetSegmentIDs(found)
     return [found.GetValue(n) for n in range(found.GetNumberOfValues())]
+
+
+def drawnOn(volume: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLSegmentationNode | None:
+    """The first segmentation that was drawn on a volume; None where there is none."""
+    scene, kind = volume.GetScene(), "vtkMRMLSegmentationNode"
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    nodes = (scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind)))
+    return next((node for node in nodes if node.GetNodeReference(role) is volume), None)
 
 
 def seenFrom(segmentation: Any, volume: Any) -> np.ndarray:
@@ -112,7 +121,7 @@ def seenFrom(segmentation: Any, volume: Any) -> np.ndarray:
     return slicer.util.arrayFromVTKMatrix(between) @ SceneIO.ijkToRas(volume)
 
 
-def _geometryFor(segmentation: Any, volume: Any) -> slicer.vtkOrientedImageData:
+def geometryFor(segmentation: Any, volume: Any) -> slicer.vtkOrientedImageData:
     """The grid of the volume, in the segmentation's own coordinates."""
     geometry = slicer.vtkOrientedImageData()
     matrix = seenFrom(segmentation, volume)
@@ -121,10 +130,10 @@ def _geometryFor(segmentation: Any, volume: Any) -> slicer.vtkOrientedImageData:
     return geometry
 
 
-def _withLabelmap(segmentation: Any, geometry: Any) -> Any:
+def withLabelmap(segmentation: Any, geometry: Any) -> Any:
     """The node itself; where it holds surfaces only, a copy outside the scene with voxels."""
     content = segmentation.GetSegmentation()
-    if content.ContainsRepresentation(_BINARY):
+    if content.ContainsRepresentation(BINARY):
         return segmentation
     converter = slicer.vtkSegmentationConverter
     copy = slicer.vtkSegmentation()
@@ -132,7 +141,7 @@ def _withLabelmap(segmentation: Any, geometry: Any) -> Any:
     copy.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(geometry)
     )
-    if not copy.CreateRepresentation(_BINARY):
+    if not copy.CreateRepresentation(BINARY):
         raise SceneError(
             _("The segments of {segmentation} cannot be made into voxels. Create a binary labelmap representation in "
               "the Segmentations module.").format(segmentation=segmentation.GetName())
@@ -143,7 +152,7 @@ def _withLabelmap(segmentation: Any, geometry: Any) -> Any:
 
 
 def _maskOf(segmentation: Any, segmentId: str, geometry: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Where one segment is on the grid, bool ``(z, y, x)``."""
+    """Where one segment is on the grid, bool ``(z, y, x)``; nearest voxel."""
     only = vtk.vtkStringArray()
     only.InsertNextValue(segmentId)
     merged = slicer.vtkOrientedImageData()

@@ -9,9 +9,7 @@ from typing import Any
 import slicer
 
 from MedSRLib import Provenance, SceneFiles, SceneIO, Sequences
-from MedSRLib.Errors import JobCancelled
 from MedSRLib.SceneJob import RESULT_FILE, SceneJob, withHounsfieldUnits
-from MedSRLib.Translation import tr as _
 
 
 class SequenceJob(SceneJob):
@@ -61,8 +59,7 @@ class SequenceJob(SceneJob):
 
     def onResult(self, event: Any) -> None:
         """Keep the frame, and go on with the next one."""
-        if not self.inputIsThere:
-            raise JobCancelled(_("The input volume was removed from the scene."))
+        self._checkNode()
         frame = self._volumes[len(self._reports)]
         file = self._place / RESULT_FILE
         volume = SceneFiles.readNrrd(file, SceneIO.isColour(frame))

@@ -12,8 +12,8 @@ import slicer
 from MedSRLib import Maps, Overlay, Provenance, SceneFiles, SceneIO
 from MedSRLib.Arguments import checkCallback, checkNode
 from MedSRLib.CorePath import ensureCore
-from MedSRLib.Errors import JobCancelled, SceneError
-from MedSRLib.Job import Job
+from MedSRLib.Errors import SceneError
+from MedSRLib.NodeJob import NodeJob
 from MedSRLib.OwnWorker import OwnWorker
 from MedSRLib.ScenePairs import patientItem
 from MedSRLib.SuperResolver import temporaryFolder
@@ -22,7 +22,7 @@ from MedSRLib.Translation import tr as _
 _RESULT, _AGAINST, _INPUT, _MAP = "result.nrrd", "against.nrrd", "input.nrrd", "map.nrrd"
 
 
-class CheckJob(Job):
+class CheckJob(NodeJob):
     """What `SeriesChecker.start` returns: watch it, cancel it.
 
     Attributes:
@@ -38,27 +38,12 @@ class CheckJob(Job):
         progress: Callable[[CheckJob], None] | None = None,
         completed: Callable[[CheckJob], None] | None = None,
     ) -> None:
-        super().__init__(folder, progress, completed)
+        super().__init__(resultNode, _("The result was removed from the scene."), folder, progress, completed)
         self.result = resultNode
         self.output: slicer.vtkMRMLScalarVolumeNode | None = None
-        self._place = folder
-        self._scene = resultNode.GetScene()
-
-    @property
-    def resultIsThere(self) -> bool:
-        """False once the result left the scene."""
-        return bool(self.result.GetScene()) and self._scene.IsNodePresent(self.result) != 0
-
-    def onTick(self) -> None:
-        """Stop the work when the result is gone."""
-        if not self.resultIsThere:
-            self.cancel(_("The result was removed from the scene."))
-            return
-        super().onTick()
 
     def _take(self, event: Any) -> None:
-        if not self.resultIsThere:
-            raise JobCancelled(_("The result was removed from the scene."))
+        self._checkNode()
         super()._take(event)
         loaded = SceneFiles.readNrrd(self._place / _MAP)
         known = self.result.GetNodeReference(Provenance.roleOf(Maps.CONFIRMED))
@@ -140,12 +125,12 @@ class SeriesChecker(OwnWorker):
 
 def candidates(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLScalarVolumeNode]:
     """The volumes of the scene that a result may be checked against."""
-    scene, source = resultNode.GetScene(), resultNode.GetNodeReference(Provenance.ROLE_INPUT)
+    scene, sources = resultNode.GetScene(), Provenance.sourcesOf(resultNode)
     count = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     nodes = [scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode") for n in range(count)]
     return [
         node for node in nodes
-        if SceneIO.isImage(node) and not SceneIO.isColour(node) and not Provenance.isMade(node) and node is not source
+        if SceneIO.isImage(node) and not SceneIO.isColour(node) and not Provenance.isMade(node) and node not in sources
     ]  # fmt: skip
 
 
@@ -160,8 +145,8 @@ def _sourceOf(
     source = resultNode.GetNodeReference(Provenance.ROLE_INPUT)
     if source is None:
         raise SceneError(_("The volume that this result was made of has left the scene; the check needs it."))
-    if againstNode is source or againstNode is resultNode:
-        raise SceneError(_("Choose another series than the result and the volume that it was made of."))
+    if againstNode in (resultNode, *Provenance.sourcesOf(resultNode)):
+        raise SceneError(_("Choose another series than the result and what it was made of."))
     for node in (resultNode, againstNode, source):
         SceneIO.checkedArray(node)
     # The voxels go to the worker without the header that names the patient.

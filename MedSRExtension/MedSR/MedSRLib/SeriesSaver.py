@@ -114,6 +114,10 @@ def sourceFiles(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:
     source = resultNode.GetNodeReference(Provenance.ROLE_INPUT)
     if source is None:
         raise SceneError(_("The volume that this result was made of has left the scene; a DICOM series needs it."))
+    if Provenance.stacksIn(Provenance.reportOf(resultNode) or {}):
+        raise SceneError(
+            _("A DICOM series is derived from one series; this volume was fused from several. Save it with the scene.")
+        )
     if SceneIO.isColour(source):
         raise SceneError(_("DICOM is written of grey images; this one has colours."))
     if framesOf(resultNode) is not None:
@@ -125,7 +129,7 @@ def sourceFiles(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:
                 name=source.GetName()
             )
         )
-    files = _ofDatabase(source) or _asLoaded(source)
+    files = filesOf(source)
     if not files:
         raise SceneError(
             _("{name} was not loaded from DICOM: a series needs the patient and the study of its source.").format(
@@ -140,6 +144,11 @@ def sourceFiles(resultNode: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:
             )
         )
     return files
+
+
+def filesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:
+    """The DICOM files that a volume was loaded from, whether they are still there or not; none for other volumes."""
+    return _ofDatabase(volumeNode) or _asLoaded(volumeNode)
 
 
 def _ofDatabase(source: slicer.vtkMRMLScalarVolumeNode) -> list[Path]:

@@ -8,14 +8,13 @@ from typing import Any
 import ctk
 import qt
 import slicer
-import slicer.util
 
 from MedSRLib import Choices, Parameter
 from MedSRLib.Choices import TrainingSource
 from MedSRLib.Connectors import ListConnector, PathConnector
 from MedSRLib.Messages import forPanel
 from MedSRLib.RunView import RunView
-from MedSRLib.SegmentLabels import FIRST, REFUSE
+from MedSRLib.SegmentLabels import FIRST, REFUSE, drawnOn
 from MedSRLib.TrainingJob import TrainingJob
 from MedSRLib.TrainingReport import doneText, pageIn
 from MedSRLib.Translation import tr as _
@@ -105,12 +104,10 @@ class TrainingPanel:
         volume = self._parameters.trainingVolume
         if volume is None or volume.GetID() == self._suggestedFor:
             return
-        role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-            if node.GetNodeReference(role) is volume:
-                self._suggestedFor = volume.GetID()
-                self._parameters.trainingSegmentation = node
-                return
+        node = drawnOn(volume)
+        if node is not None:
+            self._suggestedFor = volume.GetID()
+            self._parameters.trainingSegmentation = node
 
     def _onNodeRemoved(self, *_arguments: Any) -> None:
         if self._parameters is not None and self._parameters.parameterNode.GetScene() is not None:
