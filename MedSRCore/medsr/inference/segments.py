@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from medsr.errors import InputError
 from medsr.volume import Volume
@@ -67,18 +68,21 @@ def measure_segments(image: Volume, labels: Volume, error: Volume) -> Mapping[in
         raise InputError("The error map has negative values: half-widths have none. Give what --map error=FILE wrote.")
     classes = _whole_numbers(labels.array)
     values, half_widths = image.array.astype(np.float32), error.array.astype(np.float32)
-    return {
-        label: _segment(values, half_widths, classes == label, image.geometry.spacing_xyz_mm)
-        for label in np.unique(classes).tolist()
-        if label != 0
-    }
+    found = {}
+    for label, place in enumerate(find_objects(classes), start=1):
+        if place is not None:
+            # With the voxels around it, beyond which its boundary does not lie.
+            box = tuple(slice(max(along.start - 1, 0), along.stop + 1) for along in place)
+            spacing = image.geometry.spacing_xyz_mm
+            found[label] = _segment(values[box], half_widths[box], classes[box] == label, spacing)
+    return found
 
 
-def _whole_numbers(labels: NDArray[np.generic]) -> NDArray[np.int64]:
+def _whole_numbers(labels: NDArray[np.generic]) -> NDArray[np.int32]:
     rounded = np.rint(labels.astype(np.float64))
     if not np.array_equal(rounded, labels) or rounded.min() < 0 or rounded.max() > _LARGEST_LABEL:
         raise InputError(f"A label map holds whole numbers from 0 to {_LARGEST_LABEL}; this one holds others.")
-    return rounded.astype(np.int64)
+    return rounded.astype(np.int32)
 
 
 def _segment(
