@@ -2,6 +2,7 @@
 
     python Testing/benchmarks/bench_fuse.py simulated brain.nii.gz other.nii.gz --crop 72
     python Testing/benchmarks/bench_fuse.py real tra.nii.gz sag.nii.gz cor.nii.gz --crop-mm 80
+    python Testing/benchmarks/bench_fuse.py unires brain.nii.gz --crop 64
     python Testing/benchmarks/bench_fuse.py cost --size 256
 
 `simulated` makes three stacks of each isotropic volume, across z, y and x, the second and the third after a random
@@ -9,7 +10,8 @@ movement, with Rician noise. It prints PSNR of `auto` on each stack alone, of th
 term, registration and matching with the prior of the deconvolution, at the best of several weights, chosen by the
 truth), and of `medsr fuse` without and with networks. `real` fuses each two of the stacks and correlates what the third
 measured with the results, and with each of the two enlarged by `auto` alone, by the bands of `medsr evaluate
---against`. `cost` fuses a phantom.
+--against`. `unires` gives the simulated stacks to UniRes (github.com/brudfors/UniRes), where it is installed, with the
+movement that `medsr fuse` found, for so many of its iterations. `cost` fuses a phantom.
 Prints Markdown.
 """
 
@@ -115,7 +117,10 @@ def joint_tikhonov(case: Simulated) -> float:
         def plain(observations, start, _sigma, progress, weight=weight):  # type: ignore[no-untyped-def]
             return solve_jointly(observations, start, Prior(weight), 16, progress), weight
 
-        with mock.patch.object(run, "joint_solution", plain):
+        def as_it_is(_observations, volume, _sigma, _smoothness, _progress):  # type: ignore[no-untyped-def]
+            return volume
+
+        with mock.patch.object(run, "joint_solution", plain), mock.patch.object(run, "quieted", as_it_is):
             found.append(judged(medsr.fuse(case.stacks).volume, case.truths[0]))
     return max(found)
 
@@ -136,6 +141,40 @@ def simulated(arguments: argparse.Namespace) -> None:
         name = path.name.partition(".")[0]
         print(
             f"| {name}, seed {seed} | {each} | {tikhonov:.2f} | {fused:.2f} | {learned:.2f} |",
+            flush=True,
+        )
+
+
+def unires(arguments: argparse.Namespace) -> None:
+    """The same stacks by UniRes, in the frame that `medsr fuse` found: solution against solution."""
+    import torch
+    from unires.run import preproc  # type: ignore[import-not-found]
+    from unires.struct import settings  # type: ignore[import-not-found]
+
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    print("| volume | UniRes | its CPU-s | `medsr fuse` |")
+    print("|---|---:|---:|---:|")
+    for path in arguments.volumes:
+        case = simulate(medsr.read_volume(path), arguments, 0)
+        fused = medsr.fuse(case.stacks)
+        data = []
+        for stack, told in zip(case.stacks, fused.report["stacks"], strict=True):
+            fit = told["registration"]
+            moved = (np.eye(4) if fit is None else np.array(fit["matrix_lps_mm"])) @ stack.geometry.affine
+            array = np.ascontiguousarray(stack.array.astype(np.float32).T)
+            data.append([torch.as_tensor(array), torch.as_tensor(flip @ moved)])
+        asked = settings()
+        asked.device, asked.write_out, asked.do_coreg, asked.do_print = torch.device("cpu"), False, False, 0
+        asked.vx, asked.max_iter = float(min(fused.volume.geometry.spacing_xyz_mm)), arguments.iterations
+        asked.sched_num, asked.tolerance = 0, 1e-3
+        before = time.process_time()
+        found, affine, _ = preproc([data], asked)
+        used = time.process_time() - before
+        array = np.ascontiguousarray(np.asarray(found).reshape(found.shape[:3]).T)
+        result = Volume(array, Geometry.from_affine(flip @ np.asarray(affine), array.shape[::-1]))
+        ours = judged(fused.volume, case.truths[0])
+        print(
+            f"| {path.name.partition('.')[0]} | {judged(result, case.truths[0]):.2f} | {used:.0f} | {ours:.2f} |",
             flush=True,
         )
 
@@ -238,15 +277,17 @@ def main() -> None:
     """Print one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(required=True)
-    one = kinds.add_parser("simulated")
-    one.add_argument("volumes", nargs="+", type=Path)
-    one.add_argument("--crop", type=int, default=72)
-    one.add_argument("--factor", type=int, default=4)
-    one.add_argument("--noise", type=float, default=0.02)
-    one.add_argument("--mm", type=float, default=3.0)
-    one.add_argument("--degrees", type=float, default=3.0)
-    one.add_argument("--seeds", type=int, default=1)
-    one.set_defaults(do=simulated)
+    for name, do in (("simulated", simulated), ("unires", unires)):
+        one = kinds.add_parser(name)
+        one.add_argument("volumes", nargs="+", type=Path)
+        one.add_argument("--crop", type=int, default=72)
+        one.add_argument("--factor", type=int, default=4)
+        one.add_argument("--noise", type=float, default=0.02)
+        one.add_argument("--mm", type=float, default=3.0)
+        one.add_argument("--degrees", type=float, default=3.0)
+        one.add_argument("--seeds", type=int, default=1)
+        one.add_argument("--iterations", type=int, default=30, help="of UniRes")
+        one.set_defaults(do=do)
     two = kinds.add_parser("real")
     two.add_argument("volumes", nargs=3, type=Path)
     two.add_argument("--crop-mm", type=float, default=80.0)

@@ -53,6 +53,12 @@ def test_a_person_reads_a_line_per_stack_and_finds_the_volume(medsr, stacks, tmp
     assert image.GetPixelID() == sitk.sitkInt16
 
 
+def test_the_help_asks_for_what_is_accepted(medsr):
+    told = medsr("fuse", "--help").out
+    assert "--spacing MM" in told and "X,Y,Z" not in told
+    assert "X,Y,Z" in medsr("upscale", "--help").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -63,6 +69,7 @@ def test_a_person_reads_a_line_per_stack_and_finds_the_volume(medsr, stacks, tmp
         (["TRA", "SAG", "out.xyz"], 2, ".xyz"),
         (["TRA", "SAG", "no/such/out.nii.gz"], 4, "does not exist"),
         (["TRA", "SAG", "OUT", "--spacing", "1,1,2"], 2, "one number"),
+        (["TRA", "SAG", "OUT", "--spacing", "fine"], 2, "--spacing"),
         (["TRA", "SAG", "OUT", "--series", "1,2"], 2, "not DICOM"),
         (["TRA", "SAG", "OUT", "--series", "1"], 2, "one for each"),
         (["TRA", "SAG", "OUT", "--scale", "2"], 2, "--scale"),

@@ -10,15 +10,16 @@ from scipy import ndimage as ndi
 
 import medsr
 from medsr.errors import CancelledError, InputError, InvalidValueError, UnknownNameError
+from medsr.evaluation import registration
 from medsr.facts import Fact, Facts
 from medsr.fusion import learning
+from medsr.fusion.alike import mean_of_alike
 from medsr.fusion.files import fuse_files
 from medsr.fusion.matching import match
 from medsr.fusion.observing import finer, observe
-from medsr.fusion.placing import thinned
 from medsr.fusion.prior import Prior
 from medsr.fusion.scanlines import Scanlines
-from medsr.fusion.solving import solve_jointly
+from medsr.fusion.solving import joint_solution, quieted, solve_about, solve_jointly
 from medsr.fusion.spec import FuseSpec
 from medsr.geometry import Geometry
 from medsr.jobs import Progress
@@ -162,6 +163,47 @@ def test_a_prior_that_knows_the_edges_keeps_them():
     assert psnr(edges, blocks) > max(psnr(each, blocks) for each in (smooth, stronger, noisy)) + 1
 
 
+def test_what_is_expected_is_what_differences_are_taken_from():
+    _, seen = observation(STACKS[0], np.eye(4))
+    grid, _ = finer(STACKS[0].geometry, 1.0, isotropic=True)
+    expected = interpolate(TRUTH, WIDE, grid, "bspline")
+    prior = Prior.with_edges_of(expected, 0.3)
+    found = solve_about([seen], expected, prior, 5)
+    left = replace(seen, values=seen.values - seen.forward(expected))
+    assert np.allclose(found, expected + solve_jointly([left], np.zeros_like(expected), prior, 5), atol=0.05)
+    # Nothing is left to correct where the stack shows what is expected.
+    same = replace(seen, values=seen.forward(expected))
+    assert np.array_equal(solve_about([same], expected, prior, 5), expected)
+
+
+def test_the_mean_of_what_is_alike_loses_noise_and_no_edge():
+    edge = np.where(np.indices((16, 16, 16))[2] < 8, 100.0, 300.0).astype(np.float32)
+    noisy = edge + np.random.default_rng(0).normal(0, 10, edge.shape).astype(np.float32)
+    found = mean_of_alike(noisy, 20.0)
+    assert np.std(found - edge) < 0.45 * np.std(noisy - edge)
+    assert np.abs(found - edge)[:, :, 7:9].mean() < 0.6 * np.abs(noisy - edge)[:, :, 7:9].mean()
+    assert np.array_equal(mean_of_alike(noisy, 0.0), noisy)
+    # What is alike has one mean: a constant stays, and a spread beyond all differences is a plain mean.
+    assert np.allclose(mean_of_alike(np.full((4, 5, 6), 7, np.float32), 1.0), 7)
+    assert mean_of_alike(noisy, 1e6)[5, 6, 3] == pytest.approx(noisy[4:7, 5:8, 2:5].mean(), rel=1e-4)
+
+
+def test_a_quieted_solution_is_nearer_to_the_truth_and_still_explains_the_stack():
+    noisy = [stack(TRUTH, axis, None, noise=20.0) for axis in range(3)]
+    grid, _ = finer(noisy[0].geometry, 1.0, isotropic=True)
+    seen = []
+    for one in noisy:
+        evidence = find_profiles(one, UpscaleOptions(), "MR")
+        seen.append(observe(one, one.array, evidence, grid, 1.0, np.ones(one.array.shape, dtype=bool))[0])
+    truth = interpolate(TRUTH, WIDE, grid, "bspline")
+    volume, smoothness = joint_solution(seen, np.full_like(truth, truth.mean()), 20.0, lambda _: None)
+    quiet = quieted(seen, volume, 20.0, smoothness)
+    inner = (slice(6, -6),) * 3
+    assert psnr(quiet[inner], truth[inner]) > psnr(volume[inner], truth[inner]) + 0.5
+    for each in seen:
+        assert np.sqrt(np.square(each.residual(quiet)[each.used]).mean()) < 1.1 * 20.0
+
+
 # -- the whole
 
 
@@ -213,7 +255,7 @@ def test_networks_add_to_what_the_stacks_leave_open(fused, monkeypatch):
     assert not np.array_equal(result.volume.array, fused.volume.array)
     # Where the answers are the truth, so is the result, but for the noise that the stacks explain by it.
     monkeypatch.setattr(learning, "_enlarged", lambda *_: (interpolate(TRUTH, WIDE, _[1], "bspline"), "truth"))
-    assert quality(medsr.fuse(STACKS, networks=True).volume.array) > quality(fused.volume.array) + 3
+    assert quality(medsr.fuse(STACKS, networks=True).volume.array) > quality(fused.volume.array) + 2
 
 
 def test_a_gain_follows_shading_and_not_anatomy():
@@ -243,14 +285,22 @@ def test_ct_keeps_its_numbers_and_its_padding():
     assert result.report["stacks"][1]["intensities"]["scale"] == 1
 
 
-def test_a_large_stack_is_registered_by_fewer_slices_that_stay_where_they_are():
-    grid = Geometry((170, 160, 48), (1.0, 1.0, 4.0), (3.0, 2.0, 1.0), GRID.direction)
-    array = np.broadcast_to(np.arange(48.0)[:, None, None], grid.shape_zyx)
-    thin = thinned(Volume(array, grid))
-    assert thin.geometry.size_xyz == (170, 160, 24)
-    assert (thin.array[5] == 10).all()
-    assert np.allclose(thin.geometry.to_patient((7, 8, 5)), grid.to_patient((7, 8, 10)))
-    assert thinned(STACKS[0]).geometry == STACKS[0].geometry
+def test_a_stack_is_registered_by_few_of_its_voxels_that_stay_where_they_are(monkeypatch):
+    compared = []
+    sparse = registration._sparse
+
+    def watched(image, most):
+        compared.append(np.prod(sparse(image, most).GetSize()))
+        return sparse(image, most)
+
+    monkeypatch.setattr(registration, "_sparse", watched)
+    onto = Volume(INNER, GRID)
+    corners = GRID.to_patient(np.array(np.meshgrid(*[(0, SIZE - 1)] * 3)).reshape(3, -1).T)
+    for samples in (None, 3000):
+        found = registration.register(STACKS[1], onto, samples=samples).matrix
+        apart = corners @ (found[:3, :3] - MOVES[1][:3, :3]).T + found[:3, 3] - MOVES[1][:3, 3]
+        assert np.sqrt(np.square(apart).sum(axis=1).mean()) < 0.3
+    assert max(compared[:3]) > 10_000 and max(compared[3:]) <= 3000
 
 
 def test_the_noisier_a_stack_the_less_it_counts_and_unknown_noise_counts_like_the_least():

@@ -29,7 +29,10 @@ def configure(parser: VerbParser) -> None:
     )
     parser.add_argument("output", metavar="OUT", help="file to write: .nii.gz, .nrrd, .mha, ...")
     what = parser.add_argument_group("what to do")
-    add_upscale_options(what, only=OPTIONS)
+    what.add_argument(
+        "--spacing", metavar="MM", help="voxel size along all axes (default: that of the finest pixels of all stacks)"
+    )
+    add_upscale_options(what, only=[name for name in OPTIONS if name != "spacing"])
     what.add_argument(
         "--networks", action="store_true", help="let networks look at each stack, too: sharper, for much more time"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ FARTHEST_MM, FARTHEST_DEGREES = 15.0, 10.0
 """Movement beyond which a fit is not believed."""
 
 _LEVELS_MM = (4.0, 2.0, 1.0)
-"""Standard deviation of the Gaussian that both series are seen through, level by level."""
+"""Standard deviation of the Gaussian that both series are seen through, level by level: each half the one before."""
 
 _FEWEST = 8
 _STEPS = 120
@@ -79,7 +79,9 @@ class RigidFit:
         return f"shift of {self.shift_mm:.2f} mm ({along} to left, back, head) and a turn of {self.degrees:.2f} degrees"
 
 
-def register(other: Volume, onto: Volume, check: Callable[[], None] | None = None) -> RigidFit:
+def register(
+    other: Volume, onto: Volume, check: Callable[[], None] | None = None, *, samples: int | None = None
+) -> RigidFit:
     """The movement after which `other` correlates best with `onto`, searched from where the headers put them.
 
     Both are seen through one isotropic Gaussian, which becomes narrower level by level: what only one of them resolves
@@ -90,6 +92,8 @@ def register(other: Volume, onto: Volume, check: Callable[[], None] | None = Non
         other: what moves; its voxels within the field of `onto` are compared.
         onto: what it moves to; of the same contrast.
         check: called at every step; may raise to stop the search.
+        samples: of `other` that are compared at most; None for all. A large series knows its place from a few of its
+            voxels, in a fraction of the time.
 
     Raises:
         InputError: fields that hardly meet.
@@ -100,7 +104,8 @@ def register(other: Volume, onto: Volume, check: Callable[[], None] | None = Non
     centre = part.geometry.to_patient((size - 1) / 2)
     header = sitk.Euler3DTransform()
     header.SetCenter(centre.tolist())
-    coarse, middle, fine = (_Level.of(fixed, moving, sigma, check) for sigma in _LEVELS_MM)
+    views = zip(_views(fixed, 1.5), _views(moving, 0.5), strict=True)
+    coarse, middle, fine = (_Level(_sparse(one, samples), another, check) for one, another in views)
     # What is soft moves by itself, and pulls most at what a wide Gaussian shows: the header may be nearer to the truth.
     starts = [header, *(middle.fitted(start) for start in (header, coarse.fitted(header)))]
     transform = fine.fitted(min(starts, key=fine.misfit))
@@ -136,16 +141,33 @@ def _image(volume: Volume) -> Any:
     return Volume((array - low) / max(high - low, 1e-6), volume.geometry).to_sitk()
 
 
-def _seen(image: Any, sigma: float, apart: float) -> Any:
-    """Structures about as large as `sigma`, in voxels at most `apart` times `sigma` apart, where there were more.
+def _views(image: Any, apart: float) -> Iterator[Any]:
+    """Level by level, structures about as large as its `sigma`, in voxels at most `apart` times `sigma` apart.
 
-    Without what is larger: shading differs between series, and what is soft has moved by itself.
+    Without what is larger: shading differs between series, and what is soft has moved by itself. The wide Gaussian of a
+    level is the narrow one of the level before.
     """
-    image = _smoothed(image, sigma) - _smoothed(image, 2 * sigma)
-    x, y, z = (
-        max(1, min(int(apart * sigma / spacing), size // _FEWEST))
-        for size, spacing in zip(image.GetSize(), image.GetSpacing(), strict=True)
-    )
+    wide = _smoothed(image, 2 * _LEVELS_MM[0])
+    for sigma in _LEVELS_MM:
+        narrow = _smoothed(image, sigma)
+        x, y, z = (
+            max(1, min(int(apart * sigma / spacing), size // _FEWEST))
+            for size, spacing in zip(image.GetSize(), image.GetSpacing(), strict=True)
+        )
+        yield (narrow - wide)[::x, ::y, ::z]
+        wide = narrow
+
+
+def _sparse(image: Any, most: int | None) -> Any:
+    """At most so many voxels, about equally far apart along all axes, each where it was."""
+    steps = [1, 1, 1]
+
+    def left() -> int:
+        return math.prod(-(-size // step) for size, step in zip(image.GetSize(), steps, strict=True))
+
+    while most is not None and left() > most:
+        steps[int(np.argmin(np.multiply(steps, image.GetSpacing())))] += 1
+    x, y, z = steps
     return image[::x, ::y, ::z]
 
 
@@ -163,10 +185,6 @@ class _Level:
     fixed: Any
     moving: Any
     check: Callable[[], None] | None
-
-    @classmethod
-    def of(cls, fixed: Any, moving: Any, sigma: float, check: Callable[[], None] | None) -> _Level:
-        return cls(_seen(fixed, sigma, 1.5), _seen(moving, sigma, 0.5), check)
 
     def misfit(self, transform: Any) -> float:
         """Less for a better fit."""

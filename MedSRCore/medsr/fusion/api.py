@@ -21,7 +21,7 @@ def fuse(
     Args:
         stacks: two or more Volumes, SimpleITK images, arrays or paths of files or DICOM folders, of one contrast; the
             first gives the field and the orientation.
-        networks: let the networks of `super_resolve` look at each stack, too: about half a decibel, for much more time.
+        networks: let the networks of `super_resolve` look at each stack, too: 0.2 to 0.4 dB, for much more time.
         progress: receives stages, fractions and warnings, and may cancel.
         **options: ``spacing`` (default: the finest pixels of all), ``modality``, ``slice_thickness``, ``dtype``,
             ``memory``, ``not_labels``.

@@ -14,7 +14,7 @@ from medsr.facts import Facts
 from medsr.fusion.observing import Observation, finer
 from medsr.fusion.placing import place, place_first, weighted
 from medsr.fusion.report import make_report
-from medsr.fusion.solving import joint_solution
+from medsr.fusion.solving import joint_solution, quieted
 from medsr.fusion.spec import check_options
 from medsr.fusion.stacks import Stack, prepare
 from medsr.geometry import Geometry
@@ -30,8 +30,8 @@ from medsr.volume import Volume
 Array = NDArray[np.float32]
 
 _AIR_HU = -1000.0
-_BYTES_PER_VOXEL = 4 * 20
-"""Of the result: five volumes of the solver, those between two grids, and the stacks; 1.36 GB were measured for
+_BYTES_PER_VOXEL = 4 * 22
+"""Of the result: seven volumes of the solver, those between two grids, and the stacks; 1.48 GB were measured for
 256 x 256 x 256."""
 
 
@@ -67,15 +67,16 @@ def fuse_volumes(
         progress.warn(text)
     progress.stage("Solving for the volume")
     observations, sigma = weighted(placed)
-    volume, smoothness = joint_solution(observations, guess, sigma, progress.section(0.3, 0.4 if networks else 0.97))
+    volume, smoothness = joint_solution(observations, guess, sigma, progress.section(0.3, 0.4 if networks else 0.8))
     del guess
     models: list[str] = []
     if networks:
         # Late: it brings what is not needed without.
         from medsr.fusion.learning import with_networks
 
-        part = progress.part(0.4, 0.97)
+        part = progress.part(0.4, 0.8)
         volume, models = with_networks(placed, observations, volume, grid, smoothness, options, part)
+    volume = quieted(observations, volume, sigma, smoothness, progress.section(0.8, 0.97))
     progress.stage("Finishing")
     residuals = [_residual(each, volume) for each in observations]
     result = np.ascontiguousarray(volume[inside])

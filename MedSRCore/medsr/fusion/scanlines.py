@@ -53,11 +53,15 @@ class _Pass:
         before, after = self._shapes()
         source = np.zeros((before[0] + 2 * _ROOM, before[1] * before[2]), dtype=np.float32)
         source[_ROOM:-_ROOM].reshape(before)[...] = np.moveaxis(image, self.axis, 0)
+        neighbours = [source[number:].ravel() for number in range(4)]
         out = np.empty((after[0], after[1] * after[2]), dtype=np.float32)
+        beside = np.empty(after[1] * after[2], dtype=np.float32)
         for plane, (places, weights) in zip(out, self._planes(), strict=True):
-            np.multiply(weights[0], source.ravel().take(places), out=plane)
+            # No place is out of bounds; "clip" spares the look at each, and the copy that goes with it.
+            neighbours[0].take(places, out=plane, mode="clip")
+            plane *= weights[0]
             for number in (1, 2, 3):
-                beside = source[number:].ravel().take(places)
+                neighbours[number].take(places, out=beside, mode="clip")
                 beside *= weights[number]
                 plane += beside
         return np.moveaxis(out.reshape(after), 0, self.axis)
@@ -66,13 +70,15 @@ class _Pass:
         """The transpose of `forward`."""
         before, after = self._shapes()
         out = np.zeros((before[0] + 2 * _ROOM, before[1] * before[2]), dtype=np.float32)
+        neighbours = [out[number:].ravel() for number in range(4)]
         planes = np.ascontiguousarray(np.moveaxis(image, self.axis, 0)).reshape(after[0], -1)
+        sums = np.empty(after[1] * after[2], dtype=np.float32)
         for plane, (places, weights) in zip(planes, self._planes(), strict=True):
-            for number in (0, 1, 2, 3):
-                beside = out[number:].ravel()
+            for beside, weight in zip(neighbours, weights, strict=True):
                 # Of one plane and one neighbour no two places are the same, so none is lost.
-                sums = beside.take(places)
-                sums += weights[number] * plane
+                beside.take(places, out=sums, mode="clip")
+                weight *= plane
+                sums += weight
                 beside[places] = sums
         return np.moveaxis(out[_ROOM:-_ROOM].reshape(before), 0, self.axis)
 
@@ -89,7 +95,7 @@ class _Pass:
         (size, *_), (count, rows, columns) = self._shapes()
         down, along = (self.step[a] for a in range(3) if a != self.axis)
         across = (self.first + down * np.arange(rows)[:, None] + along * np.arange(columns)).astype(np.float32).ravel()
-        column = np.arange(rows * columns, dtype=np.intp)
+        first = np.arange(rows * columns, dtype=np.intp) + (_ROOM - 1) * rows * columns
         for number in range(count):
             place = across + np.float32(self.step[self.axis] * number)
             low = np.floor(place)
@@ -97,9 +103,8 @@ class _Pass:
             # Beyond the ends all four are in the empty planes.
             np.clip(low, 1 - _ROOM, size + 1, out=low)
             places = low.astype(np.intp)
-            places += _ROOM - 1
             places *= rows * columns
-            places += column
+            places += first
             yield places, _weights(place)
 
 
