@@ -63,7 +63,7 @@ class FrameJob:
         for path in self.texts:
             check_text_output(path, overwrite=spec.overwrite)
         written = [output, *self.texts, *([Path(spec.report)] if spec.report else [])]
-        check_apart(written, [frames.source, *(beside(frames.source, extension) for extension in found)])
+        check_apart(written, [frames.source, *(path for ending, path in frames.beside.items() if ending in found)])
 
     def results(self, progress: Progress, reference: Geometry | None) -> Iterator[Volume]:
         """The enlarged frames, one after the other; each is computed when it is asked for.
@@ -95,7 +95,7 @@ class FrameJob:
         turned = not plan.target.output.is_parallel_to(plan.target.source.upright)
         if turned and any(path.suffix == ".bvec" for path in self.texts):
             raise InvalidValueError(
-                "The reference is turned against the input, whose .bvec tells directions along its own axes. Choose a "
+                "The reference is turned against the input, along whose axes the .bvec tells its directions. Choose a "
                 "--spacing or --scale, or a reference that is not turned."
             )
 
@@ -106,6 +106,7 @@ class _FrameProgress(Progress):
     def __init__(self, whole: Progress, number: int, count: int, told: set[str]) -> None:
         super().__init__()
         self._whole, self._number, self._count, self._told = whole, number, count, told
+        self.tells_time = number == 0
 
     def check(self) -> None:
         self._whole.check()
@@ -120,6 +121,9 @@ class _FrameProgress(Progress):
         if str(warning) not in self._told:
             self._told.add(str(warning))
             self._whole.warn(warning)
+
+    def expect(self, seconds: float) -> None:
+        self._whole.expect(seconds * self._count)
 
     def at(self, fraction: float) -> None:
         self._whole.at((self._number + min(fraction, 1.0)) / self._count)

@@ -208,13 +208,22 @@ def parse_event(line: str) -> Event:
     return _EVENTS[kind](**data)
 
 
+_SEEN_ENOUGH = 0.2
+"""Share of the work from which on its pace tells more than what was expected before."""
+
+
 class Progress:
     """Turns work done into events, and a wish to stop into CancelledError.
 
     Args:
         emit: receives every event; None for nobody.
         cancelled: asked at every step; True raises CancelledError.
+
+    Attributes:
+        tells_time: somebody would see how long the work is expected to take.
     """
+
+    tells_time = True
 
     def __init__(
         self, emit: Callable[[Event], None] | None = None, cancelled: Callable[[], bool] | None = None
@@ -222,6 +231,7 @@ class Progress:
         self._emit = emit or (lambda event: None)
         self._cancelled = cancelled or (lambda: False)
         self._started = time.monotonic()
+        self._expected: float | None = None
 
     def check(self) -> None:
         """Raise CancelledError if the person asked to stop."""
@@ -230,7 +240,9 @@ class Progress:
 
     def unheard(self) -> Progress:
         """The progress of a part whose own 0 to 1 nobody should see, but which stops when this one does."""
-        return Progress(cancelled=self._cancelled)
+        progress = Progress(cancelled=self._cancelled)
+        progress.tells_time = False
+        return progress
 
     def stage(self, name: str) -> None:
         """Say that another part of the work begins; may raise CancelledError, as `check`."""
@@ -242,11 +254,21 @@ class Progress:
         told = warning if isinstance(warning, Notice) else notice("source", text=warning)
         self._emit(WarningEvent(str(told), told.kind, told.to_json()["values"]))
 
+    def expect(self, seconds: float) -> None:
+        """Tell before the work how long it will take from now on."""
+        self.check()
+        self._expected = time.monotonic() - self._started + seconds
+        self._emit(ProgressEvent(0.0, seconds))
+
     def at(self, fraction: float) -> None:
         """Report that `fraction` of the whole work is done."""
         self.check()
         elapsed = time.monotonic() - self._started
         left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
+        if self._expected is not None:
+            # What was expected gives way to what is seen.
+            known, share = max(self._expected - elapsed, 0.0), min(fraction / _SEEN_ENOUGH, 1.0)
+            left = known if left is None else share * left + (1 - share) * known
         self._emit(ProgressEvent(min(fraction, 1.0), left))
 
     def section(self, start: float, end: float) -> Callable[[float], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -24,6 +25,15 @@ def size_text(count: float) -> str:
         if count >= 0.9995 * unit:
             return f"{count / unit:.3g} {name}"
     return f"{count:.0f} bytes"
+
+
+@lru_cache(maxsize=1)
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself, as far as Linux says, for who plans without torch."""
+    try:
+        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def available_memory() -> int | None:

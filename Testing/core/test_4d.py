@@ -12,9 +12,10 @@ from medsr.errors import InputError, InvalidValueError, OutputError
 from medsr.files import upscale_file
 from medsr.geometry import Geometry
 from medsr.inference.pipeline import super_resolve
+from medsr.inference.planner import make_plan
 from medsr.io import read_channels, read_geometry, read_volume
 from medsr.io.frames import read_input
-from medsr.jobs import Event, JobSpec, Progress, StageEvent, WarningEvent
+from medsr.jobs import Event, JobSpec, Progress, ProgressEvent, StageEvent, WarningEvent
 from medsr.options import UpscaleOptions
 from medsr.volume import Volume
 
@@ -253,6 +254,18 @@ def test_companions_are_not_replaced_unasked(tmp_path):
         _upscale(source, tmp_path / "in.nii.gz", overwrite=True)
 
 
+def test_the_time_of_all_frames_is_told_before_the_first(tmp_path, monkeypatch):
+    from medsr.inference import solving
+
+    monkeypatch.setattr(solving, "_LONG_SECONDS", 0.0)
+    source = _save(tmp_path / "in.nii.gz", _frames())
+    events: list[Event] = []
+    _upscale(source, tmp_path / "out.nii.gz", Progress(events.append))
+    told = [event.seconds_left for event in events if isinstance(event, ProgressEvent) and event.fraction == 0]
+    seconds = make_plan(Volume(_frames()[0], GRID), OPTIONS).estimate()["seconds"]
+    assert told == [FRAMES * seconds]
+
+
 # ---------------------------------------------------------------- DICOM
 
 
@@ -331,3 +344,85 @@ def test_frames_of_an_enhanced_object_are_told_apart(tmp_path, io_enhanced):
 
     path = io_enhanced(tmp_path / "e.dcm", heights=(0, 0, 2, 2, 4, 4), edit=edit)
     assert [frame.array[:, 0, 0].tolist() for frame in read_input(path)] == [[0, 2, 4], [1, 3, 5]]
+
+
+# ---------------------------------------------------------------- diffusion
+
+WEIGHTED = [(0.0, (0, 0, 0)), (1000.0, (1, 0, 0)), (800.0, (0.36, 0.48, 0.8))]
+
+
+def _weighted(io_dicom, folder: Path, **changes: object) -> None:
+    def direction(_: int, moment: int) -> list[float] | None:
+        return [float(v) for v in WEIGHTED[moment][1]] if moment else None
+
+    _series(io_dicom, folder, **{
+        "DiffusionBValue": lambda _, moment: WEIGHTED[moment][0],
+        "DiffusionDirectionality": lambda _, moment: "DIRECTIONAL" if moment else "NONE",
+        "DiffusionGradientOrientation": direction, **changes,
+    })  # fmt: skip
+
+
+def _in_the_patient(image: Path) -> np.ndarray:
+    """What FSL makes of a .bvec beside an image, in LPS: of a right-handed one the first sign is turned."""
+    affine = nibabel.load(image).affine[:3, :3]
+    along = np.loadtxt(str(image).removesuffix(".nii.gz") + ".bvec")
+    if np.linalg.det(affine) > 0:
+        along[0] *= -1
+    return (np.diag([-1.0, -1.0, 1.0]) @ (affine / np.linalg.norm(affine, axis=0)) @ along).T
+
+
+def test_gradients_of_a_dicom_series_are_written_as_fsl_takes_them(tmp_path, io_dicom):
+    _weighted(io_dicom, tmp_path / "dwi")
+    _upscale(tmp_path / "dwi", tmp_path / "dwi.nii.gz")
+    assert (tmp_path / "dwi.bval").read_text() == "0 1000 800\n"
+    # The series is turned by 15 degrees about x, so that its axes are not those of the patient.
+    assert np.abs(np.loadtxt(tmp_path / "dwi.bvec").T - [one for _, one in WEIGHTED]).max() > 0.1
+    np.testing.assert_allclose(_in_the_patient(tmp_path / "dwi.nii.gz"), [one for _, one in WEIGHTED], atol=1e-5)
+    _upscale(tmp_path / "dwi", tmp_path / "dwi.nii.gz", overwrite=True)  # what it wrote before is no input
+    with pytest.raises(OutputError, match=r"dwi.bv"):
+        (tmp_path / "dwi.nii.gz").unlink()
+        _upscale(tmp_path / "dwi", tmp_path / "dwi.nii.gz")
+
+
+def test_without_diffusion_nothing_lies_beside_the_result(tmp_path, io_dicom):
+    _series(io_dicom, tmp_path / "s", TemporalResolution=1500.0)
+    _upscale(tmp_path / "s", tmp_path / "out.nii.gz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.nii.gz", "s"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected", "told"),
+    [
+        ({"DiffusionGradientOrientation": None}, [".bval"], "along which directions"),
+        ({"DiffusionGradientOrientation": [0.0, 0.0, 0.0]}, [".bval"], "along which directions"),
+        ({"DiffusionDirectionality": "ISOTROPIC"}, [".bval", ".bvec"], ""),  # a trace image has none
+        ({"DiffusionBValue": lambda place, moment: 100.0 * moment + place}, [], "differ in b-value"),
+        ({"DiffusionBValue": lambda _, moment: 500.0 if moment == 1 else None}, [], "or lack them"),
+    ],
+)
+def test_gradients_that_are_not_stated_are_told(tmp_path, io_dicom, changes, expected, told):
+    _weighted(io_dicom, tmp_path / "s", **{"DiffusionDirectionality": "DIRECTIONAL", **changes})
+    frames = read_input(tmp_path / "s")
+    assert sorted(frames.companions()) == expected
+    warnings = next(iter(frames)).warnings
+    assert any(told in text for text in warnings) if told else not any("diffusion" in text for text in warnings)
+
+
+def test_gradients_of_an_enhanced_object_are_found(tmp_path, io_enhanced):
+    def edit(dataset):
+        item = type(dataset)
+        for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            moment = number % 2
+            content, weighting, gradient = item(), item(), item()
+            content.TemporalPositionIndex = moment + 1
+            group.FrameContentSequence = [content]
+            weighting.DiffusionBValue, weighting.DiffusionDirectionality = 700.0 * moment, "DIRECTIONAL"
+            gradient.DiffusionGradientOrientation = [0.0, 0.6, 0.8]
+            weighting.DiffusionGradientDirectionSequence = [gradient]
+            group.MRDiffusionSequence = [weighting]
+
+    path = io_enhanced(tmp_path / "e.dcm", heights=(0, 0, 2, 2, 4, 4), edit=edit)
+    found = read_input(path).companions()
+    assert found[".bval"] == "0 700\n"
+    # Axes of the patient, right-handed: nothing to turn but the sign of a first component that is 0.
+    assert found[".bvec"] == "0 0\n0 0.6\n0 0.8\n"

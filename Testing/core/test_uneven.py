@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
 from medsr.errors import InputError, InvalidValueError, ModelError
 from medsr.facts import Fact, Facts
@@ -13,7 +14,7 @@ from medsr.inference.planner import make_plan
 from medsr.io import read_volume, write_volume
 from medsr.options import UpscaleOptions
 from medsr.physics.profiles import Profile
-from medsr.physics.sampling import AxisSampling
+from medsr.physics.sampling import Acquisition, AxisSampling
 from medsr.volume import Volume
 
 HEIGHTS = (0.0, 1.0, 2.0, 4.0, 5.0, 6.5, 7.0, 8.0, 9.0, 10.0, 11.0)
@@ -100,6 +101,22 @@ def test_maps_lie_on_whole_grids_and_show_the_gap():
     assert not maps["residual"].array[3].any() and maps["residual"].array[4].any()
     widths = maps["error"].array.mean(axis=(1, 2))
     assert widths[13:15].mean() > 2 * widths[17:31:4].mean()
+
+
+def test_the_error_map_holds_the_truth_where_a_slice_is_missing():
+    texture = ndi.gaussian_filter(np.random.default_rng(1).standard_normal((72, 40, 40)), 2.0)
+    truth = (1000 + 200 * texture / texture.std()).astype(np.float32)
+    slices = Acquisition.from_factors(truth.shape, (3, 1, 1)).forward(truth)
+    kept = [n for n in range(24) if n != 11]
+    grid = Geometry((40, 40, 24), (1.0, 1.0, 3.0))
+    volume = Volume(slices[kept], grid, modality="MR", places=tuple(map(float, kept)))
+    options = UpscaleOptions(scale=(1, 1, 3), model="tikhonov", slice_thickness=3.0)
+    result = super_resolve(volume, options, maps=("error",))
+    errors, widths = np.abs(result.volume.array - truth), result.maps["error"].array
+    gap = slice(33, 36)
+    assert errors[gap].mean() > 3 * errors[36:].mean()  # nobody knows what was there
+    assert (errors[gap] <= widths[gap]).mean() > 0.9
+    assert any("widened between slices" in one["text"] for one in result.report["warnings"])
 
 
 def test_padding_is_given_back_beside_the_slices_that_held_it():

@@ -22,7 +22,7 @@ from medsr.cohort.work import FAILED, KEPT, MADE, Executor, SerialExecutor, remo
 from medsr.digests import file_digest
 from medsr.errors import CancelledError, InvalidValueError, MedSRError, OutputError, unknown_name
 from medsr.inference.planner import make_plan
-from medsr.io import read_geometry
+from medsr.io.frames import read_input_geometry
 from medsr.io.outputs import check_folder_takes_files
 from medsr.jobs import FORMATS, JobSpec, Progress, ResultEvent
 from medsr.volume import Volume
@@ -200,10 +200,10 @@ def _executor(spec: BatchSpec, items: list[Item], given: Executor | None) -> Abs
 
 
 def _needed_bytes(spec: BatchSpec, items: list[Item]) -> int:
-    """Memory that the largest volume takes, estimated from its header; 0 where that cannot be known."""
+    """Memory that the largest input takes, of several volumes one, estimated from its header; 0 where it is damaged."""
     largest = max(items, key=lambda item: sum(file.stat().st_size for file in item.files if file.exists()))
     try:
-        grid = read_geometry(largest.source, series=largest.series)
+        grid = read_input_geometry(largest.source, largest.series)
         blank = np.broadcast_to(np.zeros(1, np.float32), grid.shape_zyx)
         options = dataclasses.replace(spec.options, reference=None)
         volume = Volume(blank, grid, modality="MR", planar=grid.size_xyz[2] == 1)

@@ -110,6 +110,8 @@ class LinesView(View):
         if isinstance(event, StageEvent) and event.name != self._stage:
             self._stage = event.name
             note(f"{event.name} ...")
+        elif isinstance(event, ProgressEvent) and event.fraction == 0 and event.seconds_left:
+            note(f"This will take about {seconds_text(round(event.seconds_left))} ...")
 
 
 class BarView(View):

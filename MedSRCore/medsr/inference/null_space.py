@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr.physics.profiles import FloatArray
-from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
+from medsr.physics.sampling import Acquisition, AxisSampling, in_slabs
 from medsr.planning.target import Target
 
 Array = NDArray[np.float32]
@@ -26,6 +26,7 @@ _BLIND = 1e-6
 """Squared gain, relative to the largest, below which the acquisition sees nothing: a thousandth of the signal."""
 
 _VALUES_AT_ONCE = 1_000_000
+_DOUBLES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,17 @@ def seen_energy(fine: Array, degraded: Array, acquisition: Acquisition) -> SeenE
     rows = max(1, _VALUES_AT_ONCE // fine.shape[2])
     blocks = (plane[start : start + rows] for plane in fine for start in range(0, fine.shape[1], rows))
     total = sum(float(np.square(block.astype(np.float64) - mean).sum()) for block in blocks)
-    # Every row of the acquisition sums to one, so the mean passes unchanged.
-    coarse = degraded.astype(np.float64) - mean
-    dual = apply_along(coarse, {axis: _inverse_gram(sampling) for axis, sampling in acquisition.active.items()})
-    return SeenEnergy(total, min(max(float(np.vdot(coarse, dual)), 0.0), total))
+    inverses = {axis: _inverse_gram(sampling) for axis, sampling in acquisition.active.items()}
+
+    def above_mean(part: FloatArray) -> FloatArray:
+        # Every row of the acquisition sums to one, so the mean passes unchanged.
+        above = part.astype(np.float64)
+        above -= mean
+        return above
+
+    duals = in_slabs(degraded, inverses, above_mean, values=_DOUBLES_AT_ONCE)
+    seen = sum(float(np.vdot(above_mean(degraded[rows]), dual)) for rows, dual in duals)
+    return SeenEnergy(total, min(max(seen, 0.0), total))
 
 
 @lru_cache(maxsize=16)

@@ -96,7 +96,7 @@ def super_resolve(
     extra, errors = make_maps(maps, solved, calibration)
     progress.stage("Finishing")
     output = to_output_grid(solved.work, plan.target, float(solved.coarse.min()))
-    bound, checks, seen, device = solved.bound, solved.checks, solved.seen, solved.device
+    bound, checks, device = solved.bound, solved.checks, solved.device
     del solved  # its arrays are as large as the output
     if bound and plan.target.needs_resampling:
         replace(bound, padding=None).hold(output)
@@ -129,7 +129,9 @@ def super_resolve(
         "source": volume.source,
         "device": device,
         "consistency": _worst(checks, plan),
-        "undetermined": undetermined_part(seen, plan.target, len(volume.array) / volume.geometry.size_xyz[2]),
+        "undetermined": undetermined_part(
+            [check.seen for check in checks], plan.target, len(volume.array) / volume.geometry.size_xyz[2]
+        ),
         **({"error": for_report(errors, calibration, plan)} if errors and calibration else {}),
         "perceptual": plan.entry.perceptual,
         "phantoms": plan.entry.on_phantoms,

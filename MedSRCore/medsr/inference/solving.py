@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from medsr.errors import ModelError
 from medsr.inference.bounds import Bound
 from medsr.inference.consistency import Consistency, make_consistent
-from medsr.inference.null_space import SeenEnergy, seen_energy
 from medsr.inference.planner import working_array
 from medsr.inference.profile_fit import fitted_acquisition
 from medsr.jobs import Progress
+from medsr.methods.costs import cost
 from medsr.methods.interpolate import interpolate
 from medsr.methods.plan import Enlarger, Plan, check_memory
 from medsr.options import UpscaleOptions, parse_bytes
@@ -23,6 +23,9 @@ from medsr.resources import available_memory
 from medsr.volume import Volume
 
 Array = NDArray[np.float32]
+
+_LONG_SECONDS = 15.0
+"""From which the time of a job is told before."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,6 @@ class Solved:
         coarse: the voxels of the input as all work is done on them.
         work: the result on the work grid, ``(z, y, x)`` or ``(z, y, x, c)``.
         checks: how each channel agrees with the measured data.
-        seen: what the acquisition sees of each channel.
         bound: the darkest that the result may be.
         device: where the work was done.
     """
@@ -45,7 +47,6 @@ class Solved:
     coarse: Array
     work: Array
     checks: tuple[Consistency, ...]
-    seen: tuple[SeenEnergy, ...]
     bound: Bound | None
     device: str
 
@@ -75,14 +76,26 @@ def solve(volume: Volume, plan: Plan, options: UpscaleOptions, progress: Progres
     coarse = working_array(volume, plan.padding, plan.units)
     bound = Bound.of(coarse, plan)
     enlarge = plan.method.enlarger(plan, options.device, limit, coarse)
-    work, found = _each_channel(coarse, plan, enlarge, bound, options, progress)
-    checks, seen = zip(*found, strict=True)
-    return Solved(volume, plan, coarse, work, checks, seen, bound, enlarge.device)
+    _tell_time(plan, limit, enlarge, progress)
+    work, checks = _each_channel(coarse, plan, enlarge, bound, options, progress)
+    return Solved(volume, plan, coarse, work, tuple(checks), bound, enlarge.device)
+
+
+def _tell_time(plan: Plan, limit: int | None, enlarge: Enlarger, progress: Progress) -> None:
+    """Say before a long job how long it will take; what a network does on this computer is tried out."""
+    estimate = plan.estimate(limit)["seconds"]
+    if estimate < _LONG_SECONDS or not progress.tells_time:
+        return
+    tried = enlarge.seconds()
+    if tried is not None:
+        progress.expect(cost(plan)[1] + tried)
+    elif enlarge.device == "cpu":
+        progress.expect(estimate)
 
 
 def _each_channel(
     coarse: Array, plan: Plan, enlarge: Enlarger, bound: Bound | None, options: UpscaleOptions, progress: Progress
-) -> tuple[Array, list[tuple[Consistency, SeenEnergy]]]:
+) -> tuple[Array, list[Consistency]]:
     """Enlarge, every colour alone or all together, and compare; ``(z, y, x)`` or ``(z, y, x, c)``."""
     parts = [coarse] if plan.together else _colours(coarse)
     results, checks = [], []
@@ -103,9 +116,7 @@ def _colours(image: Array) -> list[Array]:
     return [image] if image.ndim == 3 else [image[..., colour] for colour in range(image.shape[3])]
 
 
-def _compare(
-    fine: Array, coarse: Array, plan: Plan, bound: Bound | None, *, apply: bool
-) -> tuple[Consistency, SeenEnergy]:
+def _compare(fine: Array, coarse: Array, plan: Plan, bound: Bound | None, *, apply: bool) -> Consistency:
     """How one enlarged channel agrees with what was measured; a network's result is moved towards it where allowed."""
     apply = apply and plan.method.corrects(plan)
     # In CT, with noise and kernels, the network's own smoothness is taken for a wider profile.
@@ -125,4 +136,4 @@ def _compare(
             f"{plan.entry.name} gave numbers that are not finite. Nothing was written. Rescale the intensities of the "
             "image, or choose another model."
         )
-    return agreement, seen_energy(fine, agreement.difference + coarse, acquisition)
+    return agreement

@@ -27,6 +27,7 @@ _KEPT = (
 )  # fmt: skip
 _LARGEST = 1_000_000
 _GRADIENTS = {".bval": 1, ".bvec": 3}
+EXTENSIONS = (".json", *_GRADIENTS)
 
 
 def companions(source: Path, count: int) -> dict[str, str]:
@@ -49,7 +50,7 @@ def companions(source: Path, count: int) -> dict[str, str]:
 
 def beside(image: Path, extension: str) -> Path:
     """The file with this extension that belongs to an image."""
-    return image.with_name(image.name[: -len(suffix_of(image))] + extension)
+    return image.with_name(image.name[: len(image.name) - len(suffix_of(image))] + extension)
 
 
 def stage_text(text: str, path: Path, staging: Staging) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from medsr.errors import InputError, ResourceError
 from medsr.io.after_header import as_voxels, packing_of
-from medsr.io.companions import companions
+from medsr.io.companions import EXTENSIONS, beside, companions
 from medsr.io.formats import unreadable
 from medsr.io.nifti import NiftiHeader, read_header, scaling_of, volume_of
 from medsr.io.nifti_writing import TimeAxis
@@ -46,6 +46,11 @@ class NiftiFrames:
             int(fields["xyzt_units"]) & 0x38,
             offset if math.isfinite(offset) else 0.0,
         )
+
+    @property
+    def beside(self) -> Mapping[str, Path]:
+        """Where sidecar, b-values and directions would be."""
+        return {extension: beside(self.source, extension) for extension in EXTENSIONS}
 
     def companions(self) -> Mapping[str, str]:
         """Sidecar, b-values and directions; see `medsr.io.companions`."""

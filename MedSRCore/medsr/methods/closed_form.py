@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from medsr.catalog import CatalogEntry, find_model
 from medsr.methods.choosing import Choice, Refusal, Situation, automatic_dims, shape_of
+from medsr.methods.costs import cost
 from medsr.methods.interpolate import interpolate
 from medsr.methods.plan import Enlarger, Method, Plan
 from medsr.notices import notice
@@ -17,16 +18,6 @@ Array = NDArray[np.float32]
 
 FALLBACK = "tikhonov"
 """What is taken where no network fits, or none can run."""
-
-_SECONDS_PER_VOXEL = 2.0e-7
-_START_SECONDS = 1.5
-
-
-def cost(plan: Plan) -> tuple[float, float]:
-    """Bytes and seconds of any job without its network: output, input, and ITK's second output."""
-    work = plan.target.work.voxels * plan.channels
-    memory = 4 * (2.2 * work + 3 * plan.target.source.voxels * plan.channels) + 1e8
-    return memory, _START_SECONDS + work * _SECONDS_PER_VOXEL
 
 
 class _OnCpu:
@@ -40,6 +31,9 @@ class _OnCpu:
     def __call__(self, coarse: Array, progress: Callable[[float], None]) -> Array:
         return self._enlarge(coarse, progress)
 
+    def seconds(self) -> None:
+        """See `Enlarger`."""
+
 
 class Interpolation(Method):
     """Linear, cubic B-spline and windowed sinc: the yardsticks."""
@@ -48,7 +42,7 @@ class Interpolation(Method):
         """See `Method.runs`."""
         return entry.kind == "interpolation"
 
-    def estimate(self, plan: Plan) -> tuple[float, float]:
+    def estimate(self, plan: Plan, _limit: int | None = None) -> tuple[float, float]:
         """See `Method.estimate`."""
         return cost(plan)
 
@@ -75,7 +69,7 @@ class Deconvolution(Method):
         kind, values = refused.warning or ("", {})
         return Choice(entry, dims, (decision,), (notice(kind, model=entry.name, **values),) if kind else ())
 
-    def estimate(self, plan: Plan) -> tuple[float, float]:
+    def estimate(self, plan: Plan, _limit: int | None = None) -> tuple[float, float]:
         """See `Method.estimate`."""
         return cost(plan)
 

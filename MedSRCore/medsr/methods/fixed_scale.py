@@ -18,9 +18,8 @@ from medsr.errors import InvalidValueError, ModelError, unknown_name
 from medsr.facts import AXES
 from medsr.geometry import Geometry
 from medsr.methods.choosing import Choice, Placement, Situation, modality_fits
-from medsr.methods.closed_form import cost
+from medsr.methods.costs import LARGEST_TILE_BYTES, network_cost, room_for_tile
 from medsr.methods.plan import Enlarger, Method, Plan
-from medsr.methods.refiner import FLOATING_POINT_RATE, NETWORK_BYTES
 from medsr.methods.runtime import networks
 from medsr.notices import Notice, notice
 from medsr.options import MAX_FACTOR, UpscaleOptions
@@ -105,12 +104,12 @@ class FixedScale(Method):
         """Only where it undoes a slice profile: else it would be moved towards data that were never measured so."""
         return plan.entry.downscaling in SLICE_PROFILES
 
-    def estimate(self, plan: Plan) -> tuple[float, float]:
+    def estimate(self, plan: Plan, limit: int | None = None) -> tuple[float, float]:
         """See `Method.estimate`."""
-        memory, seconds = cost(plan)
         work = plan.target.work.voxels * plan.channels
-        operations = 2 * work * float(plan.entry.network["multiply_adds"])
-        return memory + NETWORK_BYTES, seconds + operations / FLOATING_POINT_RATE
+        # The input, normalised, is held beside a tile.
+        tile = min(LARGEST_TILE_BYTES, max(room_for_tile(plan, limit), 0.0)) + 4.0 * plan.target.source.voxels
+        return network_cost(plan, [tile], 2 * work * float(plan.entry.network["multiply_adds"]))
 
     def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
         """See `Method.enlarger`."""

@@ -41,6 +41,10 @@ class Enlarger(Protocol):
         """A channel on the input grid -> a new array on the work grid; float32."""
         ...
 
+    def seconds(self) -> float | None:
+        """How long that takes here, from a piece that is tried out; None where that is not done."""
+        ...
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -106,9 +110,13 @@ class Plan:
         matrix = np.stack([np.interp(planes, slices.centres, one) for one in np.eye(slices.n_coarse)], axis=1)
         return np.asarray(apply_along(coarse, {0: matrix}), dtype=np.float32)
 
-    def estimate(self) -> dict[str, Any]:
-        """Rough cost on this kind of machine: ``memory_bytes`` and ``seconds`` on two CPU cores."""
-        memory, seconds = self.method.estimate(self)
+    def estimate(self, limit: int | None = None) -> dict[str, Any]:
+        """What it takes: ``memory_bytes``, and ``seconds`` on two CPU cores.
+
+        Args:
+            limit: bytes of memory that may be used; where they are few, it takes longer.
+        """
+        memory, seconds = self.method.estimate(self, limit)
         return {"memory_bytes": int(memory), "seconds": round(seconds, 1)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,8 +178,8 @@ class Method(ABC):
         return False
 
     @abstractmethod
-    def estimate(self, plan: Plan) -> tuple[float, float]:
-        """Rough cost: bytes of memory, seconds on two CPU cores."""
+    def estimate(self, plan: Plan, limit: int | None = None) -> tuple[float, float]:
+        """Cost: bytes of memory, and seconds on two CPU cores, in no more memory than `limit` where that can be."""
 
     @abstractmethod
     def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
@@ -187,7 +195,7 @@ class Method(ABC):
 
 def check_memory(plan: Plan, limit: int) -> None:
     """Raise InvalidValueError when the plan cannot fit into `limit` bytes, saying what it needs."""
-    needed = plan.estimate()["memory_bytes"]
+    needed = plan.estimate(limit)["memory_bytes"]
     if needed > limit:
         raise InvalidValueError(
             f"The target of {plan.target.output.describe()} needs about {size_text(needed)}, "

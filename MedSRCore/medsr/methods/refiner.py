@@ -13,21 +13,13 @@ from numpy.typing import NDArray
 from medsr.catalog import CatalogEntry, load_catalog
 from medsr.errors import ModelError
 from medsr.methods.choosing import Choice, Refusal, Situation, automatic_dims, modality_fits, shape_of
-from medsr.methods.closed_form import FALLBACK, cost
+from medsr.methods.closed_form import FALLBACK
+from medsr.methods.costs import network_cost, refiner_operations, refiner_tiling
 from medsr.methods.plan import Enlarger, Method, Plan
 from medsr.methods.runtime import networks
 from medsr.notices import notice
 
 Array = NDArray[np.float32]
-
-FLOATING_POINT_RATE = 2.0e11
-"""Operations per second of two CPU cores in convolutions, roughly; in bfloat16 up to twice as many."""
-
-_HALO_OVERHEAD = {2: 1.0, 3: 1.3}
-"""Voxels computed for each that is kept, by dimension: slices are computed whole."""
-
-NETWORK_BYTES = 0.5e9
-"""Of PyTorch and one tile of features, beyond what a closed form takes."""
 
 
 class Refining(Method):
@@ -94,17 +86,13 @@ class Refining(Method):
         """See `Method.corrects`."""
         return True
 
-    def estimate(self, plan: Plan) -> tuple[float, float]:
+    def estimate(self, plan: Plan, limit: int | None = None) -> tuple[float, float]:
         """See `Method.estimate`."""
-        memory, seconds = cost(plan)
-        work, members = plan.target.work.voxels * plan.channels, (plan, *plan.planes)
-        memory += NETWORK_BYTES + 4 * work * (len(members) > 1)  # an average holds a second output
-        # A refiner uses every weight once for each block of 2 x 2 (x 2) voxels.
-        each = sum(
-            _HALO_OVERHEAD[member.spatial_dims] * member.entry.network.get("weights", 0) / 2**member.spatial_dims
-            for member in members
-        )
-        return memory, seconds + 2 * work * each / FLOATING_POINT_RATE
+        members = (plan, *plan.planes)
+        tiles = [refiner_tiling(member, limit).bytes for member in members]
+        done = sum(refiner_operations(member, limit) for member in members)
+        slices = sum(plan.acquisition.axes[job.plane_axis].n_fine for job in members if job.spatial_dims == 2)
+        return network_cost(plan, tiles, done, slices)
 
     def enlarger(self, plan: Plan, device: str, limit: int | None, coarse: Array) -> Enlarger:
         """See `Method.enlarger`."""

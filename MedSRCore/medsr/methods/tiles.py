@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from medsr.errors import InvalidValueError
 
@@ -67,7 +68,8 @@ def spans(size: int, tile: int, halo: int, multiple: int) -> list[Span]:
     return result
 
 
-def best_tile(shape: Sequence[int], halo: int, multiple: int, voxels: float) -> tuple[int, ...]:
+@lru_cache(maxsize=256)
+def best_tile(shape: tuple[int, ...], halo: int, multiple: int, voxels: float) -> tuple[int, ...]:
     """Outer tile sides of at most `voxels` voxels that waste least on halos.
 
     When even the smallest tiles are larger than `voxels`, the smallest are returned.

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from medsr.errors import ResourceError
 from medsr.methods.engines import TileEngine
 from medsr.methods.tiles import Span, best_tile, count_tiles, spans
-from medsr.physics.sampling import Acquisition, AxisSampling, apply_along
+from medsr.physics.sampling import Acquisition, AxisSampling, apply_along, rows_along
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
+
+Prepare = Callable[[Array], Array]
 
 SMALLEST_TILE = 3.0e5
 """Voxels of the target grid in a tile that any machine should hold."""
@@ -38,11 +40,13 @@ def refine_volume(
     smoothness: float,
     tile_voxels: float,
     progress: Callable[[float], None],
+    prepare: Prepare | None = None,
+    out: Array | None = None,
 ) -> Array:
     """Deconvolve and refine a volume (or, with a 2D network, one slice).
 
     Args:
-        coarse: the input, normalised, shape ``acquisition.coarse_shape``, axes in the network's order.
+        coarse: the input, shape ``acquisition.coarse_shape``, axes in the network's order; a view will do.
         acquisition: how `coarse` samples the output grid.
         engine: runs the network, made for this acquisition, on one tile.
         halo: receptive radius of the network in output voxels.
@@ -50,6 +54,8 @@ def refine_volume(
         smoothness: Tikhonov weight of the network's input.
         tile_voxels: voxels of the largest tile, halo included.
         progress: receives the fraction done.
+        prepare: normalises a part of `coarse`; None where it is normalised.
+        out: where to put the result, in the network's order; a view will do. None makes an array.
 
     Returns:
         The refined image, float32, shape ``acquisition.fine_shape``.
@@ -59,8 +65,8 @@ def refine_volume(
     """
     inverses = [_padded_inverse(axis, smoothness, multiple) for axis in acquisition.axes]
     padded = [n + -n % multiple for n in acquisition.fine_shape]
-    out = np.empty(acquisition.fine_shape, dtype=np.float32)
-    _fill(out, coarse, inverses, padded, engine, 1, halo, multiple, tile_voxels, progress)
+    out = np.empty(acquisition.fine_shape, dtype=np.float32) if out is None else out
+    _fill(out, coarse, inverses, padded, engine, 1, halo, multiple, tile_voxels, progress, prepare)
     return out
 
 
@@ -108,14 +114,15 @@ def _fill(
     multiple: int,
     tile_voxels: float,
     progress: Callable[[float], None],
+    prepare: Prepare | None = None,
 ) -> None:
     """Compute `out` in tiles of the grid of `size`; in smaller ones when memory runs out."""
     smallest = SMALLEST_TILE / scale ** len(size)
     while True:
-        sides = best_tile(size, halo, multiple, tile_voxels)
+        sides = best_tile(tuple(size), halo, multiple, tile_voxels)
         parts = [spans(n, side, halo, multiple) for n, side in zip(size, sides, strict=True)]
         try:
-            _run(coarse, inverses, parts, engine, out, scale, progress)
+            _run(coarse, inverses, parts, engine, out, scale, progress, prepare)
         except ResourceError:
             if tile_voxels <= smallest:
                 raise
@@ -143,6 +150,7 @@ def _run(
     out: Array,
     scale: int,
     progress: Callable[[float], None],
+    prepare: Prepare | None,
 ) -> None:
     """All tiles. Each axis is deconvolved once per slab, column and tile, so nothing of output size is held twice."""
     total = count_tiles(parts)
@@ -157,17 +165,20 @@ def _run(
             progress(done / total)
             return
         for span in parts[axis]:
-            descend(_rows(partial, axis, inverses[axis], span), axis + 1, (*chosen, span))
+            rows = _rows(partial, axis, inverses[axis], span, prepare if axis == 0 else None)
+            descend(rows, axis + 1, (*chosen, span))
 
     descend(coarse, 0, ())
 
 
-def _rows(partial: Array, axis: int, inverse: Array | None, span: Span) -> Array:
-    """The outer span of `axis`, deconvolved."""
+def _rows(partial: Array, axis: int, inverse: Array | None, span: Span, prepare: Prepare | None) -> Array:
+    """The outer span of `axis`, prepared and deconvolved."""
     if inverse is None:
         index = [slice(None)] * partial.ndim
         index[axis] = span.outer_slice
-        return partial[tuple(index)]
+        return partial[tuple(index)] if prepare is None else prepare(partial[tuple(index)])
+    if axis == 0:
+        return rows_along(partial, inverse[span.outer_slice], prepare)
     return apply_along(partial, {axis: inverse[span.outer_slice]})
 
 

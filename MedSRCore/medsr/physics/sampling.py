@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -13,6 +13,9 @@ from medsr.errors import InvalidValueError
 from medsr.physics.profiles import KINDS, FloatArray, Profile
 
 _NEGLIGIBLE = 1e-6
+
+_AT_ONCE = 8_000_000
+"""Values beyond which a volume is worked on in parts, so that nothing else of its size is held."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,60 @@ def apply_along(volume: FloatArray, matrices: Mapping[int, FloatArray]) -> Float
     return volume
 
 
+def rows_along(
+    volume: FloatArray, matrix: FloatArray, prepare: Callable[[FloatArray], FloatArray] | None = None
+) -> FloatArray:
+    """``matrix`` times `volume` along the first axis, without a copy of a large volume.
+
+    Args:
+        volume: any array of two axes or more; a view whose axes are exchanged will do.
+        matrix: of shape ``(rows, len(volume))``.
+        prepare: what to do to a part of the volume before; by default nothing.
+    """
+    out: FloatArray | None = None
+    step = max(1, _AT_ONCE * volume.shape[1] // max(volume.size, 1))
+    for start in range(0, volume.shape[1], step):
+        columns = slice(start, start + step)
+        part = np.ascontiguousarray(volume[:, columns] if prepare is None else prepare(volume[:, columns]))
+        product = _multiply(part, 0, matrix.astype(part.dtype, copy=False))
+        if step >= volume.shape[1]:
+            return product
+        out = np.empty((len(matrix), *volume.shape[1:]), dtype=product.dtype) if out is None else out
+        out[:, columns] = product
+    return np.empty((len(matrix), *volume.shape[1:]), dtype=volume.dtype) if out is None else out
+
+
+def in_slabs(
+    volume: FloatArray,
+    matrices: Mapping[int, FloatArray],
+    prepare: Callable[[FloatArray], FloatArray] | None = None,
+    *,
+    values: int = _AT_ONCE,
+) -> Iterator[tuple[slice, FloatArray]]:
+    """As `apply_along`, some planes of the result at a time.
+
+    Args:
+        volume: any array.
+        matrices: axis -> matrix of shape ``(n_out, n_in)``.
+        prepare: what to do to a part of the volume before; by default nothing.
+        values: numbers in a slab, roughly.
+
+    Yields:
+        Which planes of the first axis, and what they are.
+    """
+    first, others = matrices.get(0), {axis: matrix for axis, matrix in matrices.items() if axis}
+    planes = len(volume) if first is None else len(first)
+    plane = [others[axis].shape[0] if axis in others else n for axis, n in enumerate(volume.shape) if axis]
+    depth = max(1, values // max(int(np.prod(plane, dtype=np.int64)), 1))
+    for start in range(0, planes, depth):
+        rows = slice(start, min(start + depth, planes))
+        if first is not None:
+            slab = rows_along(volume, first[rows], prepare)
+        else:
+            slab = volume[rows] if prepare is None else prepare(volume[rows])
+        yield rows, apply_along(slab, others)
+
+
 def _multiply(volume: FloatArray, axis: int, matrix: FloatArray) -> FloatArray:
     """``matrix`` times `volume` along `axis`, C-contiguous and without a transposed copy of the result."""
     shape = volume.shape
@@ -160,6 +217,27 @@ def _multiply(volume: FloatArray, axis: int, matrix: FloatArray) -> FloatArray:
     out = np.matmul(matrix, flat) if after > 1 else (flat[:, :, 0] @ matrix.T)[:, :, None]
     result: FloatArray = out.reshape(*shape[:axis], matrix.shape[0], *shape[axis + 1 :])
     return result
+
+
+def _sum_of_slabs(volume: FloatArray, matrices: Mapping[int, FloatArray]) -> FloatArray:
+    """`apply_along` of a volume that is large and becomes smaller: what each slab of it adds to the result."""
+    first, others = matrices.get(0), {axis: matrix for axis, matrix in matrices.items() if axis}
+    shape = [matrices[axis].shape[0] if axis in matrices else n for axis, n in enumerate(volume.shape)]
+    out = np.zeros(shape, dtype=volume.dtype)
+    for rows, slab in in_slabs(volume, others):
+        if first is None:
+            out[rows] = slab
+            continue
+        part = first[:, rows]
+        seen = np.flatnonzero(part.any(axis=1))
+        if len(seen):
+            reach = slice(seen[0], seen[-1] + 1)
+            # Where every sample sees every voxel, what a slab adds is as large as the result.
+            step = max(1, _AT_ONCE * slab.shape[1] // max(out[reach].size, 1))
+            for start in range(0, slab.shape[1], step):
+                columns = slice(start, start + step)
+                out[reach, columns] += rows_along(slab[:, columns], part[reach])
+    return out
 
 
 @dataclass(frozen=True)
@@ -204,7 +282,10 @@ class Acquisition:
 
     def forward(self, fine: FloatArray) -> FloatArray:
         """Degrade: ``A x``. `fine` has shape `fine_shape`, the result `coarse_shape`."""
-        return apply_along(fine, {i: axis.matrix for i, axis in self.active.items()})
+        matrices = {i: axis.matrix for i, axis in self.active.items()}
+        if fine.size <= _AT_ONCE:
+            return apply_along(fine, matrices)
+        return _sum_of_slabs(fine, matrices)
 
     def inverses(self, smoothness: float) -> dict[int, FloatArray]:
         """Tikhonov inverse of every active axis."""
@@ -212,4 +293,10 @@ class Acquisition:
 
     def tikhonov(self, coarse: FloatArray, smoothness: float) -> FloatArray:
         """Known-profile Tikhonov deconvolution of `coarse`, axis by axis."""
-        return apply_along(coarse, self.inverses(smoothness))
+        inverses = self.inverses(smoothness)
+        if not inverses or np.prod(self.fine_shape, dtype=np.int64) <= _AT_ONCE:
+            return apply_along(coarse, inverses)
+        fine = np.empty(self.fine_shape, dtype=coarse.dtype)
+        for rows, slab in in_slabs(coarse, inverses):
+            fine[rows] = slab
+        return fine

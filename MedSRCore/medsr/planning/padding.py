@@ -7,7 +7,7 @@ Such voxels are found, replaced by their nearest neighbours while the work is do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +60,14 @@ class Padding:
         it is an edge that nobody measured, and errors at the border of thorax volumes were twice to three times as
         large.
         """
-        nearest = ndi.distance_transform_edt(
-            self.mask, sampling=spacing_xyz_mm[::-1], return_distances=False, return_indices=True
-        )
-        filled: NDArray[Any] = array[tuple(nearest)]
+        sampling = spacing_xyz_mm[::-1]
+        filled: NDArray[Any] = array.copy()
+        # Most CT has the same circle in every slice: what is nearest lies in the slice, and one slice tells for all.
+        same = not self.mask[0].all() and all(np.array_equal(plane, self.mask[0]) for plane in self.mask[1:])
+        place = _nearest_outside(self.mask[0], sampling[1:]) if same else _nearest_outside(self.mask, sampling)
+        for number, plane in enumerate(self.mask):
+            source = array[number] if same else array
+            filled[number][plane] = source[tuple(index[plane] if same else index[number][plane] for index in place)]
         return filled
 
     def give_back(
@@ -100,6 +104,14 @@ class Padding:
             return np.broadcast_to(self.mask[index] & inside, target.shape_zyx[1:])
 
         return of_slice
+
+
+def _nearest_outside(mask: Mask, sampling: Sequence[float]) -> NDArray[np.int32]:
+    """For each voxel the indices of the nearest one that `mask` leaves out, one array an axis."""
+    found: NDArray[np.int32] = ndi.distance_transform_edt(
+        mask, sampling=sampling, return_distances=False, return_indices=True
+    )
+    return found
 
 
 class _Nearest:

@@ -10,6 +10,7 @@ import numpy as np
 
 from medsr.errors import InputError
 from medsr.io.dicom import elements
+from medsr.io.dicom.diffusion import gradient_files
 from medsr.io.dicom.headers import Series, names
 from medsr.io.dicom.reading import volume_of
 from medsr.io.dicom.slices import ORDER, Slice
@@ -34,10 +35,19 @@ class DicomFrames:
         self._series, self._frames, self._told = series, frames, tuple(told)
         self.source, self.count = source, len(frames)
         self.time = TimeAxis(_seconds_apart(series), _SECONDS)
+        # Of the image that is written, which has the axes of the series.
+        axes = np.stack(axes_of(common_plane(series)[0]), axis=1)
+        self._gradients, doubts = gradient_files([[one.diffusion for one in frame] for frame in frames], axes)
+        self._told += doubts
 
-    def companions(self) -> Mapping[str, str]:
+    @property
+    def beside(self) -> Mapping[str, Path]:
         """Nothing lies beside DICOM."""
         return {}
+
+    def companions(self) -> Mapping[str, str]:
+        """b-values and directions, as the headers state them."""
+        return self._gradients
 
     def __iter__(self) -> Iterator[Volume]:
         kinds = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from medsr.errors import InputError
 from medsr.io import provenance
-from medsr.io.dicom import acquisition, elements, stored
+from medsr.io.dicom import acquisition, diffusion, elements, stored
 from medsr.io.dicom.files import files_below, read_header
 from medsr.io.dicom.slices import ORDER, Slice, slices_of
 from medsr.io.dicom.stored import stored_pixels
@@ -40,7 +40,7 @@ _TAGS = [
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing",
     "SliceThickness", "SpacingBetweenSlices", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "TemporalResolution", "RepetitionTime",
-    "ScanningSequence", *ORDER,
+    "ScanningSequence", *ORDER, *diffusion.TAGS,
 ]  # fmt: skip
 
 

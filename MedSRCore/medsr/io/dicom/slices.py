@@ -9,6 +9,7 @@ from typing import Any
 
 from medsr.errors import InputError
 from medsr.io.dicom import elements
+from medsr.io.dicom.diffusion import Diffusion, diffusion_of
 from medsr.io.dicom.stored import Stored
 
 ORDER = {
@@ -27,7 +28,7 @@ class Slice:
     """One DICOM image or frame. Lengths in mm, positions and directions in LPS; None where the header says nothing.
 
     `stored` is how the pixels of its file are stored; `instance` the UID that no other file should have; `order` what
-    tells images of one place apart, as `ORDER` names it.
+    tells images of one place apart, as `ORDER` names it; `diffusion` how it was weighted.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Slice:
     stored: Stored | None = None
     instance: str = ""
     order: tuple[float | None, ...] = ()
+    diffusion: Diffusion | None = None
 
 
 def slices_of(path: Path, dataset: Any, stored: Stored) -> list[Slice]:
@@ -88,6 +90,7 @@ def plain_slice(path: Path, dataset: Any, size: tuple[int, int]) -> Slice:
         elements.positive(dataset, "SpacingBetweenSlices"),
         _rescale(dataset),
         order=tuple(elements.number(dataset, keyword) for keyword in ORDER),
+        diffusion=diffusion_of(dataset, dataset),
     )
 
 
@@ -101,6 +104,8 @@ def _frame_slice(path: Path, frame: int, size: tuple[int, int], group: Any, shar
                 return items[0]
         return None
 
+    diffusion = macro("MRDiffusionSequence")
+    gradients = elements.sequence(diffusion, "DiffusionGradientDirectionSequence") if diffusion is not None else []
     measures, transformation = macro("PixelMeasuresSequence"), macro("PixelValueTransformationSequence")
     _check_scale(path, transformation)
     spacing = elements.numbers(measures, "PixelSpacing", 2)
@@ -118,6 +123,7 @@ def _frame_slice(path: Path, frame: int, size: tuple[int, int], group: Any, shar
             *(elements.number(macro(name), keyword) for name, keyword in list(ORDER.values())[:-1]),
             float(frame + 1),
         ),
+        diffusion=diffusion_of(diffusion, gradients[0] if gradients else None),
     )
 
 
