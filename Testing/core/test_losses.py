@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.network
 
 from medsr.losses.adversarial import RELATIVISTIC, discriminator_loss, generator_loss  # noqa: E402
+from medsr.losses.grid import grid_difference, grid_pattern  # noqa: E402
 from medsr.losses.perceptual import PerColour, feature_distance, feature_maps  # noqa: E402
 from medsr.losses.pixel import mean_absolute_error, mean_squared_error  # noqa: E402
 from medsr.losses.structural import WEIGHTS, scales_for, structural_dissimilarity  # noqa: E402
@@ -74,6 +75,39 @@ def test_structure_is_not_judged_in_half_precision():
 def test_structure_needs_room_for_its_window():
     with pytest.raises(InvalidValueError, match="at least 11"):
         structural_dissimilarity(texture(1, 1, 10, 30), texture(1, 1, 10, 30))
+
+
+# ---------------------------------------------------------------- grid
+
+
+@pytest.mark.parametrize(("dims", "factor"), [(2, 4), (2, 16), (3, 2)])
+def test_a_grid_is_found_by_hand(dims, factor):
+    smooth = torch.full((2, 1, *[8 * factor] * dims), 0.5)
+    printed = smooth.clone()
+    # One voxel of each coarse one is brighter.
+    printed[(..., *[slice(1, None, factor)] * dims)] += 0.3
+    places = factor**dims
+    assert grid_pattern(printed, factor).shape == (2, places, *[2] * dims)
+    assert float(grid_difference(printed, smooth, factor)) == pytest.approx(0.3 * 2 * (places - 1) / places**2)
+    assert float(grid_difference(printed, printed, factor)) == 0
+
+
+def test_a_grid_repeats_and_detail_does_not():
+    truth = texture(4, 1, 96, 96)
+    detail = 0.2 * texture(4, 1, 96, 96, seed=1)
+    grid = detail[..., :4, :4].repeat(1, 1, 24, 24)
+    assert float(grid_difference(truth + detail, truth, 4)) < 0.4 * float(grid_difference(truth + grid, truth, 4))
+    # Nor is an error of the brightness one.
+    assert float(grid_difference(truth + 0.2, truth, 4)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_grid_fades_where_its_loss_is_made_small():
+    truth = texture(1, 1, 32, 32)
+    printed = (truth + texture(1, 1, 4, 4, seed=2).repeat(1, 1, 8, 8)).requires_grad_()
+    before = grid_difference(printed, truth, 4)
+    before.backward()
+    with torch.no_grad():
+        assert grid_difference(printed - 0.1 * printed.grad.sign(), truth, 4) < before
 
 
 # ---------------------------------------------------------------- adversarial

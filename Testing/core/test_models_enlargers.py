@@ -11,6 +11,7 @@ from medsr.errors import InvalidValueError, UnknownNameError  # noqa: E402
 from medsr.models.edsr_se import ATTENTIONS, ChannelGate  # noqa: E402
 from medsr.models.enlarger import Enlarger, doublings  # noqa: E402
 from medsr.models.interpolation import cubic_reach, enlarge_cubic  # noqa: E402
+from medsr.models.layers import evened  # noqa: E402
 from medsr.models.registry import ARCHITECTURES, build_network  # noqa: E402
 
 pytestmark = pytest.mark.network
@@ -189,6 +190,46 @@ def test_untrained_network_starts_near_the_interpolation(name, dims):
     with torch.no_grad():
         off = (network(coarse) - enlarge_cubic(coarse, network.scales[0])).square().mean().sqrt()
     assert 0 < float(off) < 0.15
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", ["progressive-gan", "edsr-se", "srresnet"])
+def test_even_stages_print_no_grid_on_a_flat_image(name, dims):
+    found = {}
+    for even in (False, True):
+        network = small(name, dims, even=even).eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape)
+            side = 2 * network.halo + 2
+            fine = network(torch.full((1, 1, *[side] * dims), 0.4), network.scales[0])
+        middle = fine[(..., *[slice(network.halo * network.scales[0], -network.halo * network.scales[0])] * dims)]
+        found[even] = float(middle.std())
+    assert found[True] < 1e-4 < 1e-2 < found[False]
+
+
+def test_even_networks_keep_names_export_and_learn():
+    network, other = small("srresnet", 2, even=True), small("srresnet", 2)
+    other.load_state_dict(network.state_dict())
+    coarse = torch.rand(1, 1, 6, 6)
+    assert not torch.allclose(network(coarse, 4), other(coarse, 4))
+    exported = torch.export.export(network.eval(), (coarse, 4)).module()
+    torch.testing.assert_close(exported(coarse, 4), network(coarse, 4))
+    network.train()(coarse, 4).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 5, 3, 3), (8, 2, 3, 3, 3)])
+def test_evened_kernels_have_equal_sums_and_keep_their_mean(shape):
+    places = 4
+    parameter = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    even = evened(parameter, places)
+    sums = even.flatten(2).sum(2) if even.dim() > 2 else even
+    grouped = sums.unflatten(0, (-1, places))
+    torch.testing.assert_close(grouped, grouped[:, :1].expand_as(grouped))
+    both = (tensor.unflatten(0, (-1, places)).mean(1) for tensor in (even, parameter))
+    torch.testing.assert_close(*both)
+    torch.testing.assert_close(evened(even, places), even)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -96,3 +96,17 @@ def test_a_grid_is_seen_and_noise_is_none(benchmarks):
     assert grid_power(noise) == pytest.approx(1.0, abs=0.4)
     assert grid_power(noise + pattern) > 20
     assert grid_power(noise + pattern[:, None]) > 20
+    coarser = np.tile([10.0] + [0.0] * 7, 12)
+    assert grid_power(noise, factor=8) == pytest.approx(1.0, abs=0.4)
+    assert grid_power(noise + coarser, factor=8) > 20
+
+
+@pytest.mark.network
+def test_a_grid_that_turns_into_its_negative_is_seen_in_small_windows(benchmarks):
+    repeated = benchmarks("study_grid").repeated
+    noise = np.random.default_rng(0).normal(size=(96, 96))
+    pattern = np.tile([10.0, 0.0, 0.0, 0.0], 24)
+    turning = pattern * np.repeat([1.0, -1.0, 1.0], 32)
+    assert repeated(noise) == pytest.approx(1.0, abs=0.3)
+    assert repeated(noise + turning) > 10 * repeated(noise)
+    assert repeated(noise + turning, factor=8) > 5

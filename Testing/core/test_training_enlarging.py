@@ -244,13 +244,13 @@ def test_a_run_leaves_weights_a_model_pictures_and_its_terms(data_list, tmp_path
     from medsr.training.run import train
 
     folder = tmp_path / "run"
-    weights = train(recipe(*GAN), data_list, tmp_path, folder)
+    weights = train(recipe(*GAN, "losses.grid=0.5"), data_list, tmp_path, folder)
     assert weights == folder / "weights.pt"
     assert json.loads((folder / "bundle/configs/metadata.json").read_text())["name"] == "tiny"
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "pictures/step-0000004.png")))
     assert picture.shape == (4 * 20, 3 * 20)
     header = (folder / "log/part-00/metrics.csv").read_text().splitlines()[0].split(",")
-    assert {"adversarial", "d_fake", "d_loss", "d_real", "gain_db", "l1", "loss"} <= set(header)
+    assert {"adversarial", "d_fake", "d_loss", "d_real", "gain_db", "grid", "l1", "loss"} <= set(header)
 
 
 def test_three_players_log_the_spread_of_features(data_list, tmp_path):
@@ -283,6 +283,15 @@ def module_of(*settings):
 
     tiny = recipe(*settings)
     return _module(_started_network(tiny), tiny)
+
+
+def test_the_grid_is_a_term_of_the_content_where_the_recipe_weighs_it():
+    from medsr.losses.grid import grid_difference
+
+    images = [torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    terms = module_of("losses.grid=3").content(*images, factor=2)
+    torch.testing.assert_close(terms["grid"], 3 * grid_difference(*images, 2))
+    assert set(module_of().content(*images, factor=2)) == set(terms) - {"grid"}
 
 
 def test_the_third_player_learns_only_where_the_recipe_says_so():

@@ -95,6 +95,7 @@ class EDSRSE(Enlarger):
         reduction: of the gates.
         residual_scale: share of a block's answer that is added.
         global_residual: add the answer to the cubic interpolation, as the source does.
+        even: sub-pixel convolutions answer a flat input evenly, see `SubpixelStage`; in no source, prevents grids.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class EDSRSE(Enlarger):
         reduction: int = 16,
         residual_scale: float = 0.1,
         global_residual: bool = True,
+        even: bool = False,
     ) -> None:
         super().__init__(spatial_dims, channels, (scale,), global_residual)
         if attention not in ATTENTIONS:
@@ -120,7 +122,9 @@ class EDSRSE(Enlarger):
         self.head = convolution(spatial_dims, channels, features)
         self.blocks = nn.Sequential(*(block() for _ in range(blocks)))
         self.fuse = convolution(spatial_dims, features, features)
-        self.stages = nn.Sequential(*(SubpixelStage(spatial_dims, features) for _ in range(doublings(scale))))
+        self.stages = nn.Sequential(
+            *(SubpixelStage(spatial_dims, features, even=even) for _ in range(doublings(scale)))
+        )
         self.tail = convolution(spatial_dims, features, channels)
         initialise(self)
         shrink(self.tail)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, cast
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -53,17 +54,51 @@ class SubpixelStage(nn.Module):
         spatial_dims: 2 or 3.
         features: channels before and after.
         activation: makes the activation; None for none.
+        even: use `evened` weights: where the input is flat, so is the output, and no grid of the input's voxels shows.
     """
 
-    def __init__(self, spatial_dims: int, features: int, activation: Callable[[], nn.Module] | None = None) -> None:
+    def __init__(
+        self,
+        spatial_dims: int,
+        features: int,
+        activation: Callable[[], nn.Module] | None = None,
+        *,
+        even: bool = False,
+    ) -> None:
         super().__init__()
         self.convolution = convolution(spatial_dims, features, features * 2**spatial_dims)
         self.activation = activation() if activation else nn.Identity()
+        self.places = 2**spatial_dims
+        self.even = even
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, features, *size)`` -> ``(B, features, *size * 2)``."""
-        enlarged: Tensor = self.activation(unfold(self.convolution(x)))
+        enlarged: Tensor = self.activation(unfold(self._convolve(x)))
         return enlarged
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        layer = self.convolution
+        if not self.even:
+            wide: Tensor = layer(x)
+        else:
+            wide = functional_call(layer, {name: evened(p, self.places) for name, p in layer.named_parameters()}, (x,))
+        return wide
+
+
+def evened(parameter: Tensor, places: int) -> Tensor:
+    """Weights or bias of a convolution before `unfold` with equal sums at all `places` that an output channel has.
+
+    The sum of a kernel is its answer to a flat input. Where it differs between places, every flat region shows a
+    pattern that repeats with the voxels of the input. What is taken from a kernel is taken evenly from all its weights.
+
+    Args:
+        parameter: ``(C places, inputs, *size)``, or ``(C places,)``.
+        places: of an output channel inside a voxel of the input.
+    """
+    grouped = parameter.reshape(-1, places, *parameter.shape[1:])
+    means = grouped.mean(tuple(range(3, grouped.dim())), keepdim=True) if grouped.dim() > 3 else grouped
+    even: Tensor = (grouped - means + means.mean(1, keepdim=True)).flatten(0, 1)
+    return even
 
 
 def reach_before(fine_reach: int, factor: int = 2) -> int:

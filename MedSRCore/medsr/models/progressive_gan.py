@@ -59,6 +59,7 @@ class ProgressiveNet(Enlarger):
         refine_blocks: blocks between the doublings.
         batch_norm: normalise inside the trunk's blocks, as ResNet34 does.
         global_residual: add the answer to the cubic interpolation; not in the source, helps short trainings.
+        even: sub-pixel convolutions answer a flat input evenly, see `SubpixelStage`; in no source, prevents grids.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class ProgressiveNet(Enlarger):
         refine_blocks: int = 2,
         batch_norm: bool = True,
         global_residual: bool = False,
+        even: bool = False,
     ) -> None:
         super().__init__(spatial_dims, channels, (4,), global_residual)
         self.kernels = tuple(kernels)
@@ -81,11 +83,11 @@ class ProgressiveNet(Enlarger):
         )
         self.merge = convolution(spatial_dims, features * len(self.kernels), features, 1)
         self.trunk = nn.Sequential(*(BasicBlock(spatial_dims, features, batch_norm) for _ in range(blocks)))
-        self.first_doubling = SubpixelStage(spatial_dims, features, nn.PReLU)
+        self.first_doubling = SubpixelStage(spatial_dims, features, nn.PReLU, even=even)
         self.refine = nn.Sequential(
             *(BasicBlock(spatial_dims, features, batch_norm=False) for _ in range(refine_blocks))
         )
-        self.second_doubling = SubpixelStage(spatial_dims, features, nn.PReLU)
+        self.second_doubling = SubpixelStage(spatial_dims, features, nn.PReLU, even=even)
         self.tail = convolution(spatial_dims, features, channels)
         initialise(self)
         for block in [*self.trunk, *self.refine]:

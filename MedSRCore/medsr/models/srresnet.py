@@ -45,6 +45,7 @@ class SRResNet(Enlarger):
         blocks: number of residual blocks.
         batch_norm: normalise inside the blocks, as the source does.
         global_residual: add the answer to the cubic interpolation; not in the source, helps short trainings.
+        even: sub-pixel convolutions answer a flat input evenly, see `SubpixelStage`; in no source, prevents grids.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class SRResNet(Enlarger):
         blocks: int = 16,
         batch_norm: bool = True,
         global_residual: bool = False,
+        even: bool = False,
     ) -> None:
         super().__init__(spatial_dims, channels, (scale,), global_residual)
         self.head = nn.Sequential(convolution(spatial_dims, channels, features, 9), nn.PReLU())
@@ -64,7 +66,9 @@ class SRResNet(Enlarger):
             convolution(spatial_dims, features, features),
             BATCH_NORMS[spatial_dims](features) if batch_norm else nn.Identity(),
         )
-        self.stages = nn.Sequential(*(SubpixelStage(spatial_dims, features, nn.PReLU) for _ in range(doublings(scale))))
+        self.stages = nn.Sequential(
+            *(SubpixelStage(spatial_dims, features, nn.PReLU, even=even) for _ in range(doublings(scale)))
+        )
         self.tail = convolution(spatial_dims, features, channels, 9)
         initialise(self)
         for block in self.blocks:

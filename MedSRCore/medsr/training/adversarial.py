@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from medsr.losses.adversarial import discriminator_loss, generator_loss
 from medsr.models.enlarger import Enlarger
 from medsr.training.content import ContentLoss
-from medsr.training.enlarging import Batch, EnlargingModule
+from medsr.training.enlarging import Batch, EnlargingModule, scale_of
 from medsr.training.guard import CollapseGuard
 from medsr.training.precision import trusted_precision
 from medsr.training.recipe import Recipe
@@ -55,7 +55,7 @@ class AdversarialModule(EnlargingModule):
             self.log_dict({"d_loss": loss.detach(), **answers}, on_step=False, on_epoch=True)
 
         self.toggle_optimizer(generators)
-        terms = self.content(enlarged, fine, perceptual=playing) | middle
+        terms = self.content(enlarged, fine, factor=scale_of(batch), perceptual=playing) | middle
         if playing:
             with torch.no_grad():
                 real = self.judge(fine + noise)

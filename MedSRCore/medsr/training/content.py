@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from medsr.losses.grid import grid_difference
 from medsr.losses.perceptual import feature_distance, feature_maps
 from medsr.losses.pixel import mean_absolute_error, mean_squared_error
 from medsr.losses.structural import structural_dissimilarity
@@ -35,12 +36,13 @@ class ContentLoss(nn.Module):
             self.features.eval()
         return self
 
-    def forward(self, enlarged: Tensor, fine: Tensor, *, perceptual: bool = True) -> dict[str, Tensor]:
+    def forward(self, enlarged: Tensor, fine: Tensor, *, factor: int, perceptual: bool = True) -> dict[str, Tensor]:
         """The weighted terms of one batch by name; only those with a weight.
 
         Args:
             enlarged: ``(B, C, *size)`` from the network.
             fine: the truth, same shape.
+            factor: by which the network enlarged.
             perceptual: False leaves the perceptual term away.
         """
         recipe = self.recipe
@@ -51,6 +53,8 @@ class ContentLoss(nn.Module):
             terms["mse"] = recipe.mse * mean_squared_error(enlarged, fine)
         if recipe.structural:
             terms["structural"] = recipe.structural * structural_dissimilarity(enlarged, fine)
+        if recipe.grid:
+            terms["grid"] = recipe.grid * grid_difference(enlarged, fine, factor)
         if self.features is not None and perceptual:
             with trusted_precision(fine):
                 seen, wanted = (feature_maps(self.features, image) for image in (enlarged, fine))

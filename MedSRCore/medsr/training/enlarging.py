@@ -25,6 +25,11 @@ from medsr.training.schedule import adam
 Batch = dict[str, Tensor]
 
 
+def scale_of(batch: Batch) -> int:
+    """The factor of the examples of a batch."""
+    return batch["fine"].shape[-1] // batch["coarse"].shape[-1]
+
+
 class EnlargingModule(LightningModule):
     """Trains `network` to turn ``coarse`` into ``fine``.
 
@@ -46,7 +51,7 @@ class EnlargingModule(LightningModule):
 
     def enlarge(self, batch: Batch) -> Tensor:
         """The network's answer to the coarse patches, float32."""
-        scale = batch["fine"].shape[-1] // batch["coarse"].shape[-1]
+        scale = scale_of(batch)
         enlarged: Tensor = self.network(batch["coarse"], scale)
         return enlarged.float()
 
@@ -64,7 +69,7 @@ class EnlargingModule(LightningModule):
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         """The weighted sum of the content terms."""
         enlarged, middle = self.answer(batch)
-        return self.total(self.content(enlarged, batch["fine"]) | middle)
+        return self.total(self.content(enlarged, batch["fine"], factor=scale_of(batch)) | middle)
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """The sum of weighted terms; logs each of them.
@@ -87,7 +92,7 @@ class EnlargingModule(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Collect squared errors of bicubic interpolation and of the network, per scale."""
         fine = batch["fine"]
-        scale = fine.shape[-1] // batch["coarse"].shape[-1]
+        scale = scale_of(batch)
         bicubic, enlarged = enlarge_cubic(batch["coarse"], scale), self.enlarge(batch)
         pair = (float((bicubic - fine).square().mean()), float((enlarged - fine).square().mean()))
         self._errors.setdefault(scale, []).append(pair)

@@ -179,6 +179,13 @@ class LossRecipe:
     structural: float = field(
         default=0.0, metadata=doc("1 - MS-SSIM; vdsr7: 0.6 l1 + 0.4 structural (code of Zamzmi et al. 2020)")
     )
+    grid: float = field(
+        default=0.0,
+        metadata=doc(
+            "mean absolute pattern that the error repeats in 4 coarse voxels a side: what sub-pixel convolutions print "
+            "where features and adversary ask for texture. Ours, in no source; `medsr.losses.grid`"
+        ),
+    )
     perceptual: float = field(
         default=0.0,
         metadata=doc(
