@@ -16,12 +16,13 @@ from medsr.augmentation.spec import AugmentSpec
 from medsr.augmentation.study import run as study_run
 from medsr.augmentation.study.chart import gain_chart
 from medsr.augmentation.study.controls import make_controls
-from medsr.augmentation.study.design import Arm, Run, StudyDesign, held_out_subjects, training_subjects
+from medsr.augmentation.study.design import COPIES, Arm, Run, StudyDesign, arm_at, held_out_subjects, training_subjects
 from medsr.augmentation.study.findings import best_dice, compare, find_all, format_gain, mean_score
+from medsr.augmentation.study.plan import plan_study
 from medsr.augmentation.study.recipe import SegmentationRecipe
 from medsr.augmentation.study.report import CHART, DATA, SUMMARY, TABLE, write_report
-from medsr.augmentation.study.results import ON_COPIES, ResultFolder, Row, RunResult
-from medsr.augmentation.study.run import finished, grid_of, plan_study, run_study
+from medsr.augmentation.study.results import ResultFolder, Row, RunResult
+from medsr.augmentation.study.run import finished, grid_of, run_study
 from medsr.augmentation.study.samples import finest_spacing, prepare
 from medsr.augmentation.study.scores import Score, score_labels, score_masks
 from medsr.augmentation.study.sentences import conclusions
@@ -94,6 +95,12 @@ class TestDesign:
         for arms in (("real",), ("real+sr", "real+bspline"), ("real", "real+sr", "real+sr")):
             with pytest.raises(InvalidValueError):
                 design_of(*arms)
+
+    def test_one_arm_is_enough_where_it_is_tested_on_further_sets_with_different_names(self):
+        assert design_of("real", test_on=("thick", "thin")).test_on == ("thick", "thin")
+        for names in (("thick", "thick"), ("copies",), ("",)):
+            with pytest.raises(InvalidValueError, match="different names"):
+                design_of("real", "real+sr", test_on=names)
 
     def test_too_few_subjects_are_refused(self):
         design_of(folds=5, sizes=(18,)).check(SUBJECTS)
@@ -340,9 +347,56 @@ class TestSentences:
 
     def test_networks_tested_on_copies_have_their_own_sentence(self):
         rows = rows_of(0.03)
-        rows += [dataclasses.replace(r, arm=r.arm + ON_COPIES, dice=r.dice + 0.02) for r in rows if r.arm != "real"]
+        rows += [dataclasses.replace(r, arm=arm_at(r.arm, COPIES), dice=r.dice + 0.02) for r in rows if r.arm != "real"]
         found = self.said(rows)
         assert any("segmenting copies of the test images" in line for line in found)
+
+    def test_sets_that_are_only_tested_on_have_sentences_about_one_network_and_about_the_arms(self):
+        design = design_of("real", "real+sr", sizes=(8,), test_on=("thick", "enhanced"))
+        rows = []
+        for place, less in (("", 0.0), ("thick", 0.2), ("enhanced", 0.05)):
+            rows += [dataclasses.replace(r, arm=arm_at(r.arm, place), dice=r.dice - less) for r in rows_of(0.0)]
+        found = conclusions(find_all(rows, design), design)
+
+        def said(*words):
+            (line,) = [line for line in found if all(word in line for word in words)]
+            return line.partition(" by networks of ")[2] or line
+
+        assert said("segmenting thick instead of the real images", "of real ") == (
+            "real changed Dice by -0.2000 [-0.2000, -0.2000]: worse."
+        )
+        assert said("segmenting enhanced instead of thick", "of real+sr ") == (
+            "real+sr changed Dice by +0.1500 [+0.1500, +0.1500]: better."
+        )
+        assert "no effect was found" in said("with real+sr instead of real changed Dice on thick by")
+        assert {(f.arm, f.baseline) for f in find_all(rows, design)} >= {("real on enhanced", "real on thick")}
+        # What a training changes and what another image changes stay apart.
+        assert sum("instead of real changed" in line for line in found) == 3 and len(found) == 9
+
+    def test_each_set_that_is_tested_on_is_compared_with_those_before_and_the_text_names_the_first(self):
+        design = design_of("real", sizes=(8,), test_on=("thick", "cubic", "enhanced"))
+        rows = [r for r in rows_of(0.0) if r.arm == "real"]
+        rows += [
+            dataclasses.replace(r, arm=arm_at("real", place), dice=r.dice - less)
+            for place, less in (("thick", 0.2), ("cubic", 0.1), ("enhanced", 0.05))
+            for r in rows
+        ]
+        findings = find_all(rows, design)
+        (gain,) = [
+            f.gain
+            for f in findings
+            if (f.arm, f.baseline) == ("real on enhanced", "real on cubic") and f.metric == "dice" and not f.structure
+        ]
+        assert gain.mean == pytest.approx(0.05)
+        found = conclusions(findings, design)
+        assert len(found) == 5 and not any("instead of cubic" in line for line in found)
+
+    def test_one_arm_is_shown_by_the_sets_that_it_is_tested_on(self):
+        design = design_of("real", sizes=(8,), test_on=("thick", "enhanced"))
+        rows = [r for r in rows_of(0.0) if r.arm == "real"]
+        rows += [dataclasses.replace(r, arm=arm_at("real", place)) for place in design.test_on for r in rows]
+        picture = gain_chart(find_all(rows, design), "real on thick")
+        assert ">real on enhanced</text>" in picture and picture.count("<circle") == 2
 
     def test_the_picture_shows_every_arm(self):
         design = design_of(*self.ARMS, sizes=(8,))
@@ -378,8 +432,11 @@ class TestControls:
 class TestResults:
     RESULT = RunResult(
         Run("real+sr", 8, 0, 1),
-        {"c": {"a": Score(0.8, 1.5, 0.9, 3.0)}},
-        {"c_sr": {"a": Score(0.9, 1.0, 0.95, 2.0)}},
+        {
+            "": {"c": {"a": Score(0.8, 1.5, 0.9, 3.0)}},
+            COPIES: {"c_sr": {"a": Score(0.9, 1.0, 0.95, 2.0)}},
+            "thin": {"c": {"a": Score(0.9, 1.0, 0.95, 2.0)}},
+        },
         {"c": "s", "c_sr": "s"},
         ("t",),
         4,
@@ -404,7 +461,7 @@ class TestResults:
             folder.load(self.RESULT.run)
 
     def test_rows_tell_copies_from_real_images(self):
-        assert [row.arm for row in self.RESULT.rows()] == ["real+sr", "real+sr on copies"]
+        assert [row.arm for row in self.RESULT.rows()] == ["real+sr", "real+sr on copies", "real+sr on thin"]
 
 
 class TestPlan:
@@ -416,8 +473,19 @@ class TestPlan:
         assert plan_study(dataset, design, recipe).spacing == (0.5, 0.5, 1.0)
         with pytest.raises(InputError, match="truth has no case"):
             plan_study(dataset, design, recipe, truth=read_dataset(a_set(2, name="fewer")))
-        with pytest.raises(InputError, match="names no structure"):
+        with pytest.raises(InputError, match=r"names no structure.*labels\.json"):
             plan_study(dataclasses.replace(dataset, labels={"background": 0}), design, recipe)
+
+    def test_a_set_to_test_on_holds_the_same_cases_and_its_copies_come_first(self, a_set, a_larger_set):
+        recipe, dataset = SegmentationRecipe.load(), a_larger_set(4)
+        design = design_of("real", folds=2, test_on=("other",))
+        plain = read_dataset(a_set(4, name="plain"))
+        study = plan_study(plain, design, recipe, test_on=[dataset])
+        assert study.tests["other"] == dataset.synthetic
+        assert study.digest != plan_study(plain, design, recipe, test_on=[plain]).digest
+        assert plan_study(dataset, design, recipe, test_on=[plain]).tests["other"] == plain.real
+        with pytest.raises(InputError, match=r"other has no image of the case '.*'; 2 of 4 are missing"):
+            plan_study(plain, design, recipe, test_on=[read_dataset(a_set(2, name="fewer"))])
 
     def test_without_torch_the_error_says_how_to_get_it(self, a_larger_set, tmp_path, monkeypatch):
         study = plan_study(a_larger_set(4), design_of(folds=2), SegmentationRecipe.load())
@@ -481,9 +549,10 @@ class TestNetwork:
     def test_a_study_from_start_to_end_stopped_and_resumed(self, a_set, a_larger_set, tmp_path, capsys):
         dataset = a_larger_set(4)
         design = design_of("real", "real+sr", "real+linear", "real+duplicate", folds=2, seeds=1, sizes=(2,))
+        design = dataclasses.replace(design, test_on=("again",))
         recipe = SegmentationRecipe.load(settings=SMALL)
         truth = read_dataset(a_set(4, name="again"))
-        study = plan_study(dataset, design, recipe, truth=truth, spacing=(1.0, 1.0, 2.0))
+        study = plan_study(dataset, design, recipe, truth=truth, spacing=(1.0, 1.0, 2.0), test_on=[truth])
         folder = tmp_path / "study"
         seen = []
 
@@ -505,8 +574,10 @@ class TestNetwork:
         }  # fmt: skip
         for result in results:
             assert not set(result.trained_on) & set(result.subjects.values())
-            assert len(result.scores) == 2
-            assert bool(result.copy_scores) == (result.run.arm in ("real+sr", "real+linear"))
+            assert len(result.scores[""]) == len(result.scores["again"]) == 2
+            assert (COPIES in result.scores) == (result.run.arm in ("real+sr", "real+linear"))
+            # The set to test on holds the same images: the same is found in them.
+            assert result.scores["again"] == result.scores[""]
         found = write_report(study, results, folder)
         assert found and json.loads((folder / DATA).read_text())["found"] == found
         rows = list(csv.DictReader((folder / TABLE).open()))
@@ -516,7 +587,8 @@ class TestNetwork:
         assert not list(finished(dataclasses.replace(study, recipe=SegmentationRecipe.load()), folder))
         # And the command, for which everything is done, says the same.
         words = ["--arms", "real,real+sr,real+linear,real+duplicate", "--folds", "2", "--seeds", "1", "--sizes", "2"]
-        words += ["--truth", str(tmp_path / "again"), "--spacing", "1,1,2", "--set", *SMALL, "--output", str(folder)]
+        again = str(tmp_path / "again")
+        words += ["--truth", again, "--test-on", again, "--spacing", "1,1,2", "--set", *SMALL, "--output", str(folder)]
         assert main(["augment", "evaluate", dataset.root, *words]) == 0
         assert found[0] in capsys.readouterr().out
         assert {p: p.stat().st_mtime_ns for p in files} == files

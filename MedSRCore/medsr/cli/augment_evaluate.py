@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   medsr augment evaluate larger/ --arms real,real+sr,real+bspline,real+duplicate --folds 5 --seeds 3
   medsr augment evaluate larger/ --sizes 8,32 --seeds 1 --output study/
   medsr augment evaluate larger/ --truth fine/ --set steps=1000 filters=[24,48,96]
+  medsr augment evaluate larger/ --arms real --test-on thick/ thick_enhanced/
 
 arms:
   real            the real images alone
@@ -43,6 +44,15 @@ def configure(parser: VerbParser) -> None:
     )
     parser.add_argument(
         "--truth", metavar="DIR", help="training set whose labels of the same cases count in the test; default: OUT"
+    )
+    parser.add_argument(
+        "--test-on",
+        metavar="DIR",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="training sets of the same cases, seen otherwise: every network is tested on their copies, too, or on "
+        "their images where they hold no copies; each is compared with those before it",
     )
     parser.add_argument(
         "--spacing", metavar="MM|X,Y,Z", help="voxels that the networks work on; default: the finest of the set"
@@ -69,20 +79,23 @@ def run(arguments: argparse.Namespace) -> int:
         parse_whole("folds", arguments.folds, least=2),
         parse_whole("seeds", arguments.seeds, least=1),
         _parse_sizes(arguments.sizes),
+        tuple(map(_name_of, arguments.test_on)),
     )
     recipe = SegmentationRecipe.load(Path(arguments.recipe) if arguments.recipe else SHIPPED, arguments.settings)
     spacing = None if arguments.spacing is None else parse_triple("spacing", arguments.spacing)
 
     # Late, so that help and wrong options are answered before SimpleITK is loaded.
     from medsr.augmentation.datasets import read_dataset
+    from medsr.augmentation.study.plan import plan_study
     from medsr.augmentation.study.report import CHART, DATA, SUMMARY, TABLE, write_report
-    from medsr.augmentation.study.run import finished, plan_study, run_study
+    from medsr.augmentation.study.run import finished, run_study
 
     dataset = read_dataset(arguments.dataset)
     folder = output_folder(f"{dataset.root}-study" if arguments.output is None else arguments.output)
     check_folder(folder)
     truth = read_dataset(arguments.truth) if arguments.truth else None
-    study = plan_study(dataset, design, recipe, truth=truth, spacing=spacing)
+    test_on = [read_dataset(place) for place in arguments.test_on]
+    study = plan_study(dataset, design, recipe, truth=truth, spacing=spacing, test_on=test_on)
     with open_view(arguments.progress) as view:
         try:
             results = run_study(study, folder, Progress(view), arguments.device)
@@ -97,6 +110,12 @@ def run(arguments: argparse.Namespace) -> int:
     for line in (*found, *(f"Written   {file}" for file in files)):
         say(line)
     return 0
+
+
+def _name_of(place: str) -> str:
+    """What a set is called in the report: its folder."""
+    path = Path(place).absolute()
+    return path.parent.name if path.suffix == ".json" else path.name
 
 
 def _parse_sizes(text: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ _STYLE = (
 
 
 def gain_chart(findings: Sequence[Finding], baseline: str) -> str:
-    """Dots with 95 % intervals: gain of every arm over `baseline` in Dice and boundary Dice, mean over structures.
+    """Dots with 95 % intervals: gain over `baseline` in Dice and boundary Dice, mean over structures.
 
     Returns "" when there is nothing to compare.
     """
@@ -48,7 +48,7 @@ def gain_chart(findings: Sequence[Finding], baseline: str) -> str:
         found = {(f.size, f.arm): f for f in shown if f.metric == metric}
         body.append(_panel(metric, found, lines, _NAMES + number * (_PANEL + _GAP), bottom, colours))
     width, height = _NAMES + len(_PANELS) * (_PANEL + _GAP), bottom + 30
-    title = f"Gain over training with {baseline} images alone, mean and 95 % interval; right of zero is better"
+    title = f"Gain over {baseline!r}, mean and 95 % interval; right of zero is better"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'role="img" aria-label="{escape(title)}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'

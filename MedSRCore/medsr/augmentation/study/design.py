@@ -12,6 +12,19 @@ from medsr.errors import InputError, InvalidValueError, unknown_name
 REAL = "real"
 SYNTHETIC = "sr"
 DUPLICATE = "duplicate"
+COPIES = "copies"
+"""Where a network is tested on the copies of the test images that its arm has: enhanced before segmented."""
+
+
+def arm_at(arm: str, where: str) -> str:
+    """What the networks of an arm are called where they are tested: ``real+sr on copies``; "" for real images."""
+    return f"{arm} on {where}" if where else arm
+
+
+def arm_and_place(name: str) -> tuple[str, str]:
+    """The inverse of `arm_at`."""
+    arm, _, where = name.partition(" on ")
+    return arm, where
 
 
 @dataclass(frozen=True)
@@ -82,17 +95,27 @@ class StudyDesign:
         folds: each subject is tested on once for each seed and size.
         seeds: repetitions.
         sizes: numbers of training subjects; (0,) for all.
+        test_on: names of further sets of the same cases that every network is tested on; each is compared with those
+            before it.
     """
 
     arms: tuple[Arm, ...]
     folds: int = 5
     seeds: int = 3
     sizes: tuple[int, ...] = (0,)
+    test_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
-        if REAL not in names or len(names) < 2:
-            raise InvalidValueError(f"A comparison needs {REAL!r} and at least one other arm, got {', '.join(names)}.")
+        if REAL not in names or len(names) + len(self.test_on) < 2:
+            raise InvalidValueError(
+                f"A comparison needs {REAL!r} and at least one other arm or a set to test on, got {', '.join(names)}."
+            )
+        if len({COPIES, "", *self.test_on}) < len(self.test_on) + 2:
+            raise InvalidValueError(
+                f"Sets to test on need different names, and none may be called {COPIES!r}; got "
+                f"{', '.join(self.test_on)}. Rename a folder."
+            )
         if len(set(names)) < len(names):
             raise InvalidValueError(f"An arm is given twice: {', '.join(names)}.")
         if self.folds < 2 or self.seeds < 1:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.augmentation.study.design import REAL, SYNTHETIC, StudyDesign
-from medsr.augmentation.study.results import ON_COPIES, Row
+from medsr.augmentation.study.design import COPIES, REAL, SYNTHETIC, StudyDesign, arm_at
+from medsr.augmentation.study.results import Row
 from medsr.augmentation.study.scores import SCORES
 from medsr.evaluation.statistics import CONFIDENCE, RESAMPLES, Gain
 
@@ -40,17 +40,25 @@ class Finding:
 
 
 def find_all(rows: Sequence[Row], design: StudyDesign) -> list[Finding]:
-    """Every arm against the real images, and the copies of the training set against every control.
+    """Every arm against the real images, the copies of the training set against every control, and where it is tested.
 
-    Networks that were tested on copies, too, are compared with the one of real images tested on real images.
+    Networks that were tested on copies, too, are compared with the one of real images tested on real images. Tested on
+    another set, a network is compared with itself on real images and on the sets before, an arm with the one of real
+    images there.
     """
     pairs = [(arm.name, REAL) for arm in design.arms if arm.extra]
     controls = [arm.name for arm in design.arms if arm.extra not in ("", SYNTHETIC)]
     pairs += [(arm.name, name) for arm in design.arms if arm.extra == SYNTHETIC for name in controls]
-    tested = {row.arm for row in rows}
-    on_copies = [arm.name + ON_COPIES for arm in design.arms if arm.name + ON_COPIES in tested]
+    seen = {row.arm for row in rows}
+    on_copies = [name for arm in design.arms if (name := arm_at(arm.name, COPIES)) in seen]
     pairs += [(name, REAL) for name in on_copies]
     pairs += [(on_copies[0], name) for name in on_copies[1:]]
+    for number, place in enumerate(design.test_on):
+        for arm in design.arms:
+            name = arm_at(arm.name, place)
+            pairs += [(name, arm.name)]
+            pairs += [(name, arm_at(arm.name, other)) for other in design.test_on[:number]]
+            pairs += [(name, arm_at(REAL, place))] if arm.extra else []
     structures = ["", *dict.fromkeys(row.structure for row in rows)]
     return [
         compare(rows, size, arm, baseline, metric, structure)

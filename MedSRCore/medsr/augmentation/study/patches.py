@@ -62,9 +62,7 @@ class Patches:
         """Turned, scaled, brighter or darker, noisier."""
         count, spatial = image.shape[0], image.shape[2:]
         affine = np.stack([self._affine(spatial) for _ in range(count)])
-        grid = functional.affine_grid(
-            torch.from_numpy(affine).float(), [count, 1, *spatial], align_corners=False
-        )
+        grid = functional.affine_grid(torch.from_numpy(affine).float(), [count, 1, *spatial], align_corners=False)
         image = functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
         moved = functional.grid_sample(label[:, None].float(), grid, mode="nearest", align_corners=False)
         shape = (count, image.shape[1], *[1] * len(spatial))

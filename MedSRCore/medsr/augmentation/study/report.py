@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from medsr.augmentation.study.chart import gain_chart
-from medsr.augmentation.study.design import REAL
+from medsr.augmentation.study.design import COPIES, REAL, arm_and_place, arm_at
 from medsr.augmentation.study.findings import Finding, best_dice, find_all, format_gain, mean_score
-from medsr.augmentation.study.results import ON_COPIES, Row, RunResult, all_rows
-from medsr.augmentation.study.run import Study
+from medsr.augmentation.study.plan import Study
+from medsr.augmentation.study.results import Row, RunResult, all_rows
 from medsr.augmentation.study.scores import SCORES
 from medsr.augmentation.study.sentences import conclusions, subjects_text
 from medsr.evaluation.tables import markdown_table
@@ -33,7 +33,7 @@ def write_report(study: Study, results: Sequence[RunResult], folder: Path) -> li
     rows = all_rows(results)
     findings = find_all(rows, study.design)
     found = conclusions(findings, study.design, best_dice(rows))
-    chart = gain_chart(findings, REAL)
+    chart = _chart(findings, study)
     texts = {
         TABLE: _csv(rows),
         DATA: _json(study, results, findings, found),
@@ -46,6 +46,13 @@ def write_report(study: Study, results: Sequence[RunResult], folder: Path) -> li
             if text:
                 staging.draft(folder / name).write_text(text, encoding="utf-8")
     return found
+
+
+def _chart(findings: Sequence[Finding], study: Study) -> str:
+    """Of the arms; where there is one only, of the sets that it is tested on against the first of them."""
+    if len(study.design.arms) > 1:
+        return gain_chart([f for f in findings if arm_and_place(f.arm)[1] in ("", COPIES)], REAL)
+    return gain_chart(findings, arm_at(REAL, study.design.test_on[0]))
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -80,6 +87,7 @@ def _design(study: Study, results: Sequence[RunResult]) -> dict[str, Any]:
         "folds": study.design.folds,
         "seeds": study.design.seeds,
         "sizes": list(study.design.sizes),
+        "test_on": list(study.design.test_on),
         "runs": len(list(study.design.runs())),
         "finished": len(results),
         "seconds": round(sum(result.seconds for result in results), 1),
@@ -96,20 +104,20 @@ def _markdown(
     with_chart: bool,
 ) -> str:
     design = _design(study, results)
-    tested = len({row.subject for row in rows})
+    subjects = len({row.subject for row in rows})
     spacing = " x ".join(f"{s:g}" for s in study.spacing)
     lines = [
         "# Do the copies help?",
         "",
         *(f"- {sentence}" for sentence in found),
         "",
-        f"{design['finished']} of {design['runs']} runs: {len(study.design.arms)} arms, {study.design.folds} folds, "
-        f"{study.design.seeds} seeds; {tested} of {len(study.subjects)} subjects tested. Networks of "
+        f"{design['finished']} of {design['runs']} runs of {', '.join(design['arms'])} in {study.design.folds} folds, "
+        f"{study.design.seeds} seeds; {subjects} of {len(study.subjects)} subjects tested. Networks of "
         f"{study.recipe.steps} steps on voxels of {spacing} mm, {design['seconds'] / max(len(results), 1):.0f} s each.",
         "",
     ]
     if with_chart:
-        lines += [f"![gain of every arm over training with real images]({CHART})", ""]
+        lines += [f"![gains with their 95 % intervals]({CHART})", ""]
     lines += ["## Means", "", *markdown_table(*_means(study, rows)), ""]
     lines += [
         "## Differences",
@@ -127,8 +135,9 @@ def _markdown(
 
 def _means(study: Study, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     head = ["size", "arm", *(f"{m.label} {m.unit}".strip() for m in SCORES.values())]
-    tested = {row.arm for row in rows}
-    arms = [name for arm in study.design.arms for name in (arm.name, arm.name + ON_COPIES) if name in tested]
+    seen = {row.arm for row in rows}
+    places = ("", COPIES, *study.design.test_on)
+    arms = [name for arm in study.design.arms for place in places if (name := arm_at(arm.name, place)) in seen]
     lines = []
     for size in study.design.sizes:
         for arm in arms:
@@ -145,7 +154,11 @@ def _differences(findings: Sequence[Finding], structure: str) -> tuple[list[str]
         if finding.structure == structure:
             line = cells.setdefault((finding.size, finding.arm, finding.baseline), {})
             line[finding.metric] = format_gain(finding.gain, finding.metric)
-    lines = [[subjects_text(s), arm, base, *(line[m] for m in SCORES)] for (s, arm, base), line in cells.items()]
+    lines = [
+        [subjects_text(s), arm, base, *(line[m] for m in SCORES)]
+        for (s, arm, base), line in cells.items()
+        if any(line.values())
+    ]
     return head, lines
 
 

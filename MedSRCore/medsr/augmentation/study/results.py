@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medsr.augmentation.study.design import Run
+from medsr.augmentation.study.design import Run, arm_at
 from medsr.augmentation.study.scores import Score
 from medsr.errors import InputError
 from medsr.io import Staging
 from medsr.jsontext import parse_json
 
-SCHEMA = "medsr-augmentation-run/1"
-ON_COPIES = " on copies"
-"""Added to the name of an arm whose network was tested on copies of the test images: enhanced before segmented."""
+SCHEMA = "medsr-augmentation-run/2"
+Scores = Mapping[str, Mapping[str, Score]]
+"""Case -> structure -> score."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class RunResult:
 
     Attributes:
         run: which.
-        scores: real case -> structure -> score.
-        copy_scores: the same for copies of the test subjects that show the original itself.
+        scores: where it was tested -> case -> structure -> score: "" on the real images, `COPIES` on the copies of its
+            arm that show the original itself, else the name of a set.
         subjects: case -> subject.
         trained_on: the training subjects.
         images: number of training images, copies included.
@@ -36,8 +36,7 @@ class RunResult:
     """
 
     run: Run
-    scores: Mapping[str, Mapping[str, Score]]
-    copy_scores: Mapping[str, Mapping[str, Score]]
+    scores: Mapping[str, Scores]
     subjects: Mapping[str, str]
     trained_on: tuple[str, ...] = ()
     images: int = 0
@@ -47,11 +46,11 @@ class RunResult:
     def rows(self) -> Iterator[Row]:
         """One row for each structure of each case."""
         run = self.run
-        for arm, scores in ((run.arm, self.scores), (run.arm + ON_COPIES, self.copy_scores)):
+        for where, scores in self.scores.items():
             for case, structures in scores.items():
                 for structure, score in structures.items():
                     yield Row(
-                        arm, run.size, run.fold, run.seed, self.subjects[case], case, structure,
+                        arm_at(run.arm, where), run.size, run.fold, run.seed, self.subjects[case], case, structure,
                         **dataclasses.asdict(score),
                     )  # fmt: skip
 
@@ -60,7 +59,7 @@ class RunResult:
 class Row:
     """One structure of one image segmented by one network; the last four are those of `Score`.
 
-    `arm` ends in `ON_COPIES` where the image is a copy.
+    `arm` says where it was tested, too, unless that was on a real image.
     """
 
     arm: str
@@ -118,14 +117,13 @@ def all_rows(results: Sequence[RunResult]) -> list[Row]:
 
 
 def _from_data(run: Run, data: Mapping[str, Any]) -> RunResult:
-    scores, copy_scores = (
-        {case: {name: Score(**score) for name, score in found.items()} for case, found in data[key].items()}
-        for key in ("scores", "copy_scores")
-    )
+    scores = {
+        where: {case: {name: Score(**score) for name, score in found.items()} for case, found in cases.items()}
+        for where, cases in data["scores"].items()
+    }
     return RunResult(
         run,
         scores,
-        copy_scores,
         data["subjects"],
         tuple(data["trained_on"]),
         data["images"],

@@ -1,36 +1,24 @@
-"""Running a study: prepare the images, train and test every network, resume where it was stopped."""
+"""Running a study: train and test every network, resume where it was stopped."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-import medsr
-from medsr.augmentation.cases import Case, Dataset
-from medsr.augmentation.study.controls import enhanced_copies, make_controls
-from medsr.augmentation.study.design import (
-    DUPLICATE,
-    SYNTHETIC,
-    Arm,
-    Run,
-    StudyDesign,
-    held_out_subjects,
-    training_subjects,
-)
-from medsr.augmentation.study.recipe import SegmentationRecipe
+from medsr.augmentation.cases import Case
+from medsr.augmentation.study.design import Run, held_out_subjects, training_subjects
+from medsr.augmentation.study.plan import Study
+from medsr.augmentation.study.preparing import PREPARED, ArmImages, prepare_arms
 from medsr.augmentation.study.results import ResultFolder, RunResult
-from medsr.augmentation.study.samples import Sample, Spacing, class_values, finest_spacing, prepare, training_grid
+from medsr.augmentation.study.samples import Sample, Spacing, training_grid
 from medsr.augmentation.study.scores import Score, score_labels
-from medsr.errors import CancelledError, InputError, MissingDependencyError
+from medsr.errors import CancelledError, MissingDependencyError
 from medsr.geometry import Geometry
 from medsr.io import read_channels_geometry, read_volume
 from medsr.io.formats import PLANAR_ONLY, suffix_of
@@ -41,101 +29,6 @@ if TYPE_CHECKING:
     import torch
 
     from medsr.augmentation.study.training import Segmenter
-
-_CONTROLS_DONE, _PREPARED = 0.03, 0.05
-
-
-@dataclass(frozen=True)
-class Study:
-    """Everything that decides the results.
-
-    Attributes:
-        dataset: real images and their copies.
-        truth: case name -> label map to score against, on whatever grid it is.
-        design: arms, folds, seeds, sizes.
-        recipe: of the networks.
-        spacing: of the training grid (x, y, z in mm).
-        enhanced: names of the copies that show their original itself, not a degraded one: networks are tested on
-            them, too.
-    """
-
-    dataset: Dataset
-    truth: Mapping[str, str]
-    design: StudyDesign
-    recipe: SegmentationRecipe
-    spacing: Spacing
-    enhanced: frozenset[str] = frozenset()
-
-    @property
-    def structures(self) -> dict[str, int]:
-        """Name -> value in label maps."""
-        return class_values(self.dataset.labels)
-
-    @property
-    def subjects(self) -> list[str]:
-        """All of them, by name."""
-        return sorted({case.subject for case in self.dataset.real})
-
-    @property
-    def digest(self) -> str:
-        """Of the conditions: results of other ones do not count."""
-        return hashlib.sha256(json.dumps(self.conditions(), sort_keys=True).encode()).hexdigest()
-
-    def conditions(self) -> dict[str, Any]:
-        """What all runs have in common, ready for JSON."""
-        return {
-            "medsr": medsr.__version__,
-            "recipe": self.recipe.to_dict(),
-            "spacing_xyz_mm": list(self.spacing),
-            "folds": self.design.folds,
-            "structures": self.structures,
-            "images": [[*map(_state, (*case.images, case.label))] for case in self.dataset.cases],
-            "truth": [[name, _state(path)] for name, path in sorted(self.truth.items())],
-            "subjects": self.subjects,
-        }
-
-
-def plan_study(
-    dataset: Dataset,
-    design: StudyDesign,
-    recipe: SegmentationRecipe,
-    *,
-    truth: Dataset | None = None,
-    spacing: Spacing | None = None,
-) -> Study:
-    """Check that `design` can be done with `dataset`.
-
-    Args:
-        dataset: real images and copies, as `medsr augment` makes it.
-        design: what to compare.
-        recipe: of the networks.
-        truth: labels of the same real cases to score against; None for those of `dataset`.
-        spacing: of the training grid; None for the finest of the set.
-
-    Raises:
-        InputError: no copies where an arm needs them, too few subjects, no labels, or a case without truth.
-    """
-    if not class_values(dataset.labels):
-        raise InputError(f"The training set {dataset.name!r} names no structure to segment.")
-    needing = [arm.name for arm in design.arms if arm.extra]
-    if needing and not dataset.synthetic:
-        raise InputError(
-            f"The training set {dataset.name!r} holds no copies, which {', '.join(needing)} need. Make some first: "
-            "medsr augment SOURCE OUT --recipe sr-x2, and give OUT."
-        )
-    labels = {case.name: case.label for case in (truth or dataset).real}
-    missing = [case.name for case in dataset.real if case.name not in labels]
-    if missing:
-        raise InputError(f"The truth has no case {missing[0]!r}; {len(missing)} of {len(dataset.real)} are missing.")
-    design.check(sorted({case.subject for case in dataset.real}))
-    return Study(
-        dataset,
-        {case.name: labels[case.name] for case in dataset.real},
-        design,
-        recipe,
-        spacing or finest_spacing(dataset.cases),
-        enhanced_copies(dataset),
-    )
 
 
 def run_study(study: Study, folder: Path, progress: Progress, device: str = "auto") -> list[RunResult]:
@@ -159,12 +52,12 @@ def run_study(study: Study, folder: Path, progress: Progress, device: str = "aut
     total = len(list(study.design.runs()))
     try:
         if waiting:
-            samples = _prepare_arms(study, folder / study.digest[:12], progress)
-            step = (1 - _PREPARED) / len(waiting)
+            images = prepare_arms(study, folder / study.digest[:12], progress)
+            step = (1 - PREPARED) / len(waiting)
             for number, run in enumerate(waiting):
                 progress.stage(f"Run {total - len(waiting) + number + 1} of {total}: {run.key}")
-                start = _PREPARED + number * step
-                results.save(_run(study, run, samples, device, progress.section(start, start + step)))
+                start = PREPARED + number * step
+                results.save(_run(study, run, images[run.arm], device, progress.section(start, start + step)))
     except (CancelledError, KeyboardInterrupt) as error:
         done = total - sum(results.load(run) is None for run in waiting)
         raise CancelledError(
@@ -181,50 +74,13 @@ def finished(study: Study, folder: Path) -> Iterator[RunResult]:
             yield found
 
 
-def _prepare_arms(study: Study, folder: Path, progress: Progress) -> dict[str, list[Sample]]:
-    """Arm -> its samples, real ones first."""
-    cases: dict[str, tuple[Case, ...]] = {"": study.dataset.real}
-    wanted = {arm.extra for arm in study.design.arms}
-    if SYNTHETIC in wanted:
-        cases[SYNTHETIC] = study.dataset.synthetic
-    models = sorted(arm.control_model for arm in study.design.arms if arm.control_model)
-    for number, model in enumerate(models):
-        progress.stage(f"Making the copies of the control: {model}")
-        share = _CONTROLS_DONE / len(models)
-        section = progress.section(number * share, (number + 1) * share)
-        cases[model] = make_controls(study.dataset, model, folder / f"copies-{model}", section)
-    progress.stage("Preparing the images")
-    values, everything = list(study.structures.values()), sum(map(len, cases.values()))
-    prepared: dict[str, list[Sample]] = {}
-    report, done = progress.section(_CONTROLS_DONE, _PREPARED), 0
-    for extra, members in cases.items():
-        place = folder / f"prepared-{extra or 'real'}"
-        place.mkdir(parents=True, exist_ok=True)
-        prepared[extra] = []
-        for case in members:
-            prepared[extra].append(prepare(case, place, study.spacing, values))
-            done += 1
-            report(done / everything)
-    return {arm.name: _samples_of(arm, prepared, study.dataset) for arm in study.design.arms}
-
-
-def _samples_of(arm: Arm, prepared: Mapping[str, list[Sample]], dataset: Dataset) -> list[Sample]:
-    real = prepared[""]
-    if arm.extra != DUPLICATE:
-        return real + (prepared[arm.extra] if arm.extra else [])
-    by_name = {sample.name: sample for sample in real}
-    return real + [by_name[copy.origin] for copy in dataset.synthetic]
-
-
-def _run(
-    study: Study, run: Run, samples: Mapping[str, list[Sample]], device: str, report: Callable[[float], None]
-) -> RunResult:
+def _run(study: Study, run: Run, images: ArmImages, device: str, report: Callable[[float], None]) -> RunResult:
     train_segmenter, chosen = _load_training(device)
     started = time.perf_counter()
     folds = study.design.folds
     trained_on = training_subjects(study.subjects, folds, run.fold, run.size, run.seed)
     tested_on = set(held_out_subjects(study.subjects, folds, run.fold))
-    of_arm = [sample for sample in samples[run.arm] if sample.subject in set(trained_on)]
+    of_arm = [sample for sample in images.train if sample.subject in set(trained_on)]
     # Training takes nearly all the time; the rest is the test.
     segmenter = train_segmenter(
         of_arm,
@@ -234,21 +90,20 @@ def _run(
         device=chosen,
         step_done=lambda step: report(0.95 * step / study.recipe.steps),
     )
-    originals = {case.name: case for case in study.dataset.real}
-    copies = {case.name: case for case in study.dataset.synthetic if case.name in study.enhanced}
-    scores: dict[str, dict[str, Score]] = {}
-    copy_scores: dict[str, dict[str, Score]] = {}
-    for sample in samples[run.arm]:
-        case = originals.get(sample.name) or copies.get(sample.name)
-        if case is not None and case.subject in tested_on:
-            kept = copy_scores if case.is_synthetic else scores
-            if case.name not in kept:
-                kept[case.name] = _judge(study, segmenter, sample, case)
-            report(0.95)
-    subjects = {name: {**originals, **copies}[name].subject for name in (*scores, *copy_scores)}
+    # A set that is only tested on may name its subjects otherwise: the name of the real case counts.
+    subject_of = {case.name: case.subject for case in study.dataset.real}
+    scores: dict[str, dict[str, dict[str, Score]]] = {}
+    subjects: dict[str, str] = {}
+    for where, members in images.tests.items():
+        for sample, case in members:
+            subject = subject_of[case.origin or case.name]
+            if subject in tested_on:
+                scores.setdefault(where, {})[case.name] = _judge(study, segmenter, sample, case)
+                subjects[case.name] = subject
+                report(0.95)
     seconds = time.perf_counter() - started
     report(1.0)
-    return RunResult(run, scores, copy_scores, subjects, tuple(trained_on), len(of_arm), segmenter.loss, seconds)
+    return RunResult(run, scores, subjects, tuple(trained_on), len(of_arm), segmenter.loss, seconds)
 
 
 def _judge(study: Study, segmenter: Segmenter, sample: Sample, case: Case) -> dict[str, Score]:
@@ -256,7 +111,7 @@ def _judge(study: Study, segmenter: Segmenter, sample: Sample, case: Case) -> di
     image, _ = sample.open()
     truth = read_volume(study.truth[case.origin or case.name])
     grid = grid_of(case, truth.geometry, study.spacing)
-    found = _classes_on(segmenter.probabilities(image), grid, truth.geometry)
+    found = classes_on(segmenter.probabilities(image), grid, truth.geometry)
     values = np.array([0, *study.structures.values()])
     return score_labels(
         values[found],
@@ -276,7 +131,7 @@ def grid_of(case: Case, truth: Geometry, spacing: Spacing) -> Geometry:
     return training_grid(source, spacing)
 
 
-def _classes_on(probabilities: NDArray[np.float32], grid: Geometry, target: Geometry) -> NDArray[np.intp]:
+def classes_on(probabilities: NDArray[np.float32], grid: Geometry, target: Geometry) -> NDArray[np.intp]:
     """The most probable class at the voxels of `target`; background where `grid` does not reach."""
     if not grid.is_same_as(target):
         structures = [interpolate(p, grid, target, "linear", outside=0.0) for p in probabilities[1:]]
@@ -297,9 +152,3 @@ def _load_training(device: str) -> tuple[Callable[..., Segmenter], torch.device]
 
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     return train_segmenter, torch.device(automatic if device == "auto" else device)
-
-
-def _state(path: str) -> Sequence[int | str]:
-    """Name, size and time of a file: another file is another study."""
-    found = Path(path).stat()
-    return [Path(path).name, found.st_size, found.st_mtime_ns]

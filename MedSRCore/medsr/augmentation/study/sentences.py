@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medsr.augmentation.study.design import DUPLICATE, REAL, StudyDesign
+from medsr.augmentation.study.design import COPIES, DUPLICATE, REAL, StudyDesign, arm_and_place
 from medsr.augmentation.study.findings import Finding, format_gain
-from medsr.augmentation.study.results import ON_COPIES
 
 LEARNED = 0.2
 """Mean Dice below which a network has learned next to nothing: less than a blob at the most frequent place gets."""
@@ -31,7 +30,7 @@ def conclusions(findings: Sequence[Finding], design: StudyDesign, dice: Mapping[
     main = [f for f in main if f.size not in untrained]
     for size in design.sizes:
         here = [f for f in main if f.size == size]
-        found += [_sentence(f, [c for c in here if c.arm == f.arm and c.baseline != REAL]) for f in here if _is_main(f)]
+        found += [_sentence(f, _controls(f, here, design)) for f in here if _is_main(f, design)]
     if not found:
         return ["No pair of runs is finished that could be compared."]
     return [*found, *_noise(main)]
@@ -42,14 +41,24 @@ def subjects_text(size: int) -> str:
     return f"{size or 'all'} training subjects"
 
 
-def _is_main(finding: Finding) -> bool:
-    return finding.baseline == REAL and finding.arm != f"{REAL}+{DUPLICATE}"
+def _is_main(finding: Finding, design: StudyDesign) -> bool:
+    """What a sentence is about; the controls are told within the sentence of the arm that they stand against."""
+    (arm, _), (base, other) = arm_and_place(finding.arm), arm_and_place(finding.baseline)
+    if arm == base:
+        return other in ("", *design.test_on[:1])
+    return base == REAL and arm != f"{REAL}+{DUPLICATE}"
 
 
 def _sentence(finding: Finding, controls: Sequence[Finding]) -> str:
-    arm = finding.arm.removesuffix(ON_COPIES)
-    how = " and segmenting copies of the test images" if finding.arm != arm else ""
-    text = f"With {subjects_text(finding.size)}, training with {arm}{how} instead of {REAL} changed Dice by "
+    (arm, place), (base, other) = arm_and_place(finding.arm), arm_and_place(finding.baseline)
+    text = f"With {subjects_text(finding.size)}, "
+    if arm == base:
+        text += f"segmenting {place} instead of {other or 'the real images'} by networks of {arm} changed Dice by "
+    elif place in ("", COPIES):
+        how = " and segmenting copies of the test images" if place else ""
+        text += f"training with {arm}{how} instead of {REAL} changed Dice by "
+    else:
+        text += f"training with {arm} instead of {REAL} changed Dice on {place} by "
     text += _of(finding)
     gain = finding.gain
     if gain is None or not gain.is_certain:
@@ -62,6 +71,13 @@ def _sentence(finding: Finding, controls: Sequence[Finding]) -> str:
         else:
             text += f"{against}."
     return text
+
+
+def _controls(finding: Finding, findings: Sequence[Finding], design: StudyDesign) -> list[Finding]:
+    """The same networks and images against those of every control."""
+    if finding.baseline != REAL or arm_and_place(finding.arm)[0] == REAL:
+        return []
+    return [f for f in findings if f.arm == finding.arm and not _is_main(f, design)]
 
 
 def _noise(findings: Sequence[Finding]) -> list[str]:
