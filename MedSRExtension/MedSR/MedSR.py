@@ -315,9 +315,7 @@ class MedSRLogic(ScriptedLoadableModuleLogic):
         return measure(resultNode, segmentationNode).table
 
     @atTheConsole
-    def fuse(
-        self, nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], **arguments: Any
-    ) -> slicer.vtkMRMLScalarVolumeNode:
+    def fuse(self, nodes: Sequence[slicer.vtkMRMLScalarVolumeNode], **arguments: Any) -> slicer.vtkMRMLScalarVolumeNode:
         """Fuse stacks of one sitting into one isotropic volume, and wait; see `StackFuser.start` for the arguments.
 
         Args:

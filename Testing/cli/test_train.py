@@ -1,6 +1,5 @@
 """medsr train: where it writes, and what it shows."""
 
-
 import pytest
 
 pytestmark = pytest.mark.network

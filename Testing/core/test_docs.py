@@ -43,6 +43,8 @@ OTHER_PROGRAMS = {
     "--extra-index-url",
     "--index-url",
     "--page",
+    "--source",
+    "--steps",
     "--verify_dataset_integrity",
     # Dask and SLURM
     "--nworkers",

@@ -289,9 +289,7 @@ def test_parameters_of_rrdb():
     assert network.halo == 49
 
 
-@pytest.mark.parametrize(
-    ("dims", "channels", "convolutions"), [(2, 3, 400_467), (2, 1, 395_713), (3, 1, 1_186_129)]
-)
+@pytest.mark.parametrize(("dims", "channels", "convolutions"), [(2, 3, 400_467), (2, 1, 395_713), (3, 1, 1_186_129)])
 def test_parameters_of_vdsr7(dims, channels, convolutions):
     widths = [channels, 8, 16, 32, 64, 128, 256, channels]
     pairs = list(pairwise(widths))
@@ -347,9 +345,7 @@ def test_progressive_pictures_are_those_of_its_steps(global_residual):
         network.intermediate(torch.rand(1, 3, 7, 6))
 
 
-@pytest.mark.parametrize(
-    ("kind", "bounds"), [("improved", (1.0, 2.0)), ("scaled", (1.0, 1.1)), ("plain", (0.0, 1.0))]
-)
+@pytest.mark.parametrize(("kind", "bounds"), [("improved", (1.0, 2.0)), ("scaled", (1.0, 1.1)), ("plain", (0.0, 1.0))])
 @pytest.mark.parametrize("dims", [2, 3])
 def test_gates_stay_within_what_their_formula_says(kind, bounds, dims):
     torch.manual_seed(1)

@@ -77,9 +77,7 @@ def test_pairs_are_added_replaced_and_removed(ui, parameters, make_volume, make_
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 3
 
 
-def test_a_node_that_leaves_the_scene_takes_its_pair_along_and_no_other(
-    ui, parameters, make_volume, make_segmentation
-):
+def test_a_node_that_leaves_the_scene_takes_its_pair_along_and_no_other(ui, parameters, make_volume, make_segmentation):
     from MedSRLib import Parameter
 
     pairs = [(volume, make_segmentation(volume, f"{volume.GetName()} drawn")) for volume in map(make_volume, "ABC")]

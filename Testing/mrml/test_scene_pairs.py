@@ -102,9 +102,7 @@ def labels_of_or_nothing(segmentation, volume):
         return np.zeros(SHAPE, np.uint8)
 
 
-def test_a_common_non_linear_transform_is_no_matter_and_a_lonely_one_is_refused(
-    scene, a_volume, a_segmentation, masks
-):
+def test_a_common_non_linear_transform_is_no_matter_and_a_lonely_one_is_refused(scene, a_volume, a_segmentation, masks):
     from MedSRLib.Errors import SceneError
 
     grid = scene.AddNewNodeByClass("vtkMRMLGridTransformNode")

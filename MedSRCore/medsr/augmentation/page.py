@@ -162,8 +162,7 @@ def _pictured_copy(finding: Finding, pairs: Iterable[Pair]) -> str:
     about = ", ".join(filter(None, [finding.model, finding.drawn]))
     reasons = f'<p class="warning">{escape("; ".join(finding.reasons))}</p>' if finding.reasons else ""
     cells = [
-        '<div></div><div class="head"><b>original</b></div>'
-        f'<div class="head"><b>{escape(finding.recipe)}</b></div>'
+        f'<div></div><div class="head"><b>original</b></div><div class="head"><b>{escape(finding.recipe)}</b></div>'
     ]
     for pair in pairs:
         cells.append(f'<div class="line">{escape(pair.plane)}</div>')

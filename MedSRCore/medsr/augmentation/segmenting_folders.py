@@ -132,4 +132,3 @@ def _found(folder: Path, name: str) -> Path:
         if (folder / f"{name}{ending}").is_file():
             return folder / f"{name}{ending}"
     raise ModelError(f"The segmenter wrote no label map of {name!r}. It should write {name}.nii.gz into its folder.")
-

@@ -95,9 +95,7 @@ def read_channels(path: StrPath) -> tuple[Volume, ...]:
     volumes = read_nifti_channels(source)
     doubts = _doubts(volumes[0].geometry)
     return tuple(
-        volume.replace(
-            files=tuple(dict.fromkeys((source, *volume.files))), warnings=(*volume.warnings, *doubts)
-        )
+        volume.replace(files=tuple(dict.fromkeys((source, *volume.files))), warnings=(*volume.warnings, *doubts))
         for volume in volumes
     )
 

@@ -90,9 +90,7 @@ class RandAcquisitiond(RandomizableTransform, MapTransform):  # type: ignore[mis
         arrays = self.acquirer([volume for _, volume in channels], self._seed)
         for key in keys:
             made = [
-                volume.replace(array=array)
-                for (own, volume), array in zip(channels, arrays, strict=True)
-                if own == key
+                volume.replace(array=array) for (own, volume), array in zip(channels, arrays, strict=True) if own == key
             ]
             found[key] = _like(made, found[key])
         return found

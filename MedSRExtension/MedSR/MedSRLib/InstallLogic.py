@@ -96,7 +96,8 @@ class InstallLogic:
         if not self._ask(self.question(modelName, missing)):
             raise InstallError(
                 _("{model} needs {packages}. Without them, {instead}.").format(
-                    model=modelName, packages=", ".join(missing),
+                    model=modelName,
+                    packages=", ".join(missing),
                     instead=instead or _("choose Tikhonov or an interpolation under Method"),
                 ),
                 declined=True,

@@ -100,9 +100,7 @@ def subjectsOf(pairs: Sequence[ScenePair]) -> tuple[str, ...]:
     """
     patients = [patientItem(pair.volume) for pair in pairs]
     known = [item for item in dict.fromkeys(patients) if item]
-    return tuple(
-        f"patient{known.index(item) + 1}" if item else name for item, name in zip(patients, caseNames(pairs))
-    )
+    return tuple(f"patient{known.index(item) + 1}" if item else name for item, name in zip(patients, caseNames(pairs)))
 
 
 def writePairs(pairs: Sequence[ScenePair], folder: Path, overlap: str = REFUSE) -> Iterator[list[str]]:

@@ -166,14 +166,10 @@ def _maskOf(segmentation: Any, segmentId: str, geometry: Any, shape: tuple[int, 
     return vtk_to_numpy(merged.GetPointData().GetScalars()).reshape(shape) != 0
 
 
-def _overlapText(
-    segmentation: Any, name: str, labels: np.ndarray, taken: np.ndarray, values: Mapping[str, int]
-) -> str:
+def _overlapText(segmentation: Any, name: str, labels: np.ndarray, taken: np.ndarray, values: Mapping[str, int]) -> str:
     first = int(labels[taken][0])
     other = next(known for known, value in values.items() if value == first)
     return _(
         "The segments {other} and {name} of {segmentation} overlap in {count} voxels, and a label map holds one class "
         "per voxel. Mend them in the Segment Editor, or let the segment that is listed first win."
-    ).format(
-        other=other, name=name, segmentation=segmentation.GetName(), count=int((labels[taken] == first).sum())
-    )
+    ).format(other=other, name=name, segmentation=segmentation.GetName(), count=int((labels[taken] == first).sum()))

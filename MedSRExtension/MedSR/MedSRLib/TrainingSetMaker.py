@@ -129,9 +129,7 @@ class TrainingSetMaker(OwnWorker):
             raise SceneError(_("A training set is being made in {folder} already.").format(folder=place))
         return place
 
-    def _write(
-        self, job: TrainingJob, folder: Path, pairs: Sequence[ScenePairs.ScenePair], overlap: str
-    ) -> None:
+    def _write(self, job: TrainingJob, folder: Path, pairs: Sequence[ScenePairs.ScenePair], overlap: str) -> None:
         """Write the pairs of the scene; the application stays alive, and may cancel the job."""
         for count, warnings in enumerate(ScenePairs.writePairs(pairs, folder, overlap), start=1):
             job.prepared(count, len(pairs), warnings)
@@ -144,9 +142,7 @@ class TrainingSetMaker(OwnWorker):
                 return
 
 
-def _specOf(
-    source: Path, job: TrainingJob, recipes: tuple[str, ...], isScene: bool, options: dict[str, Any]
-) -> Any:
+def _specOf(source: Path, job: TrainingJob, recipes: tuple[str, ...], isScene: bool, options: dict[str, Any]) -> Any:
     """The validated job for the worker."""
     import dataclasses
 

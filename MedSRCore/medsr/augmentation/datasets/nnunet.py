@@ -39,7 +39,7 @@ def read(path: Path) -> Dataset:
     root = folder_of(file.parent)
     channels = data.get("channel_names") or data.get("modality")
     if not isinstance(channels, Mapping) or not channels:
-        raise InputError(f"{file.name!r} has no 'channel_names' such as {{\"0\": \"CT\"}}.")
+        raise InputError(f'{file.name!r} has no \'channel_names\' such as {{"0": "CT"}}.')
     names = tuple(str(v) for v in channels.values())
     ending = data.get("file_ending", ".nii.gz")
     if not isinstance(ending, str) or not re.fullmatch(r"(\.[A-Za-z0-9]+)+", ending):

@@ -68,9 +68,7 @@ def read(root: Path, images: str | None = None, labels: str | None = None) -> Da
         shown = ", ".join("/".join(key) for key in alone[:5]) + (", ..." if len(alone) > 5 else "")
         warnings = (f"{len(alone)} files have no partner and are left out: {shown}.",)
     names = distinct_names([found[key] for key in keys], root)
-    cases = [
-        Case(name, name, (str(found[key]),), str(maps[key])) for name, key in zip(names, keys, strict=True)
-    ]
+    cases = [Case(name, name, (str(found[key]),), str(maps[key])) for name, key in zip(names, keys, strict=True)]
     file = root / NAMES
     return Dataset(
         root=str(root),
