@@ -104,6 +104,12 @@ def test_axes_that_are_the_finest_are_compared_with_what_is_usual(anatomy):
     assert found.profile.kind == "kspace"
 
 
+def test_more_samples_are_asked_for_where_no_finer_axis_tells_of_the_anatomy(anatomy):
+    array, alike = sampled(anatomy, Profile("gaussian")), (3.0, 3.0, 3.0)
+    assert likeliest_profile(array[:31, :31, :31], alike, (0, 1, 2), CANDIDATES) is None
+    assert likeliest_profile(array[:32, :32, :32], alike, (0, 1, 2), CANDIDATES) is not None
+
+
 def test_the_odds_decide_where_the_voxels_do_not(anatomy):
     array = sampled(anatomy, Profile("kspace"))
     pair = [Profile("kspace"), Profile("kspace", 1.0, 0.05)]

@@ -46,7 +46,8 @@ _NOTHING = 200.0
 """Decibels below the spectrum in question where another is rounding."""
 
 _MOST_LINES = 20_000
-_FEWEST_SAMPLES = 20
+_FEWEST_SAMPLES, _FEWEST_ALONE = 20, 32
+"""Samples along an axis from which its spectrum tells something; the second where no finer axis stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def likeliest_profile(
     finer = [axis for axis in spectra if axis not in axes and spacing >= FINER * spacing_zyx_mm[axis]]
     # An axis along which nothing changes tells nothing.
     finer = [axis for axis in finer if spectra[axis].min() > seen.max() - _NOTHING]
+    if not finer and min(array.shape[axis] for axis in axes) < _FEWEST_ALONE:
+        return None
     if finer:
         truth = [
             np.mean([_read(spectra[axis], places * spacing_zyx_mm[axis] / spacing) for axis in finer], axis=0)
