@@ -340,7 +340,8 @@ def test_one_line_says_how_the_volume_was_acquired(ui, parameters, make_dicom_vo
     assert ui.acquisitionLabel.text.startswith("z: Fourier-encoded, 3 mm (as chosen); in plane: Fourier-encoded")
 
 
-def test_what_nobody_stated_is_marked_as_assumed(ui, a_volume, settle):
+def test_what_nobody_stated_is_marked_as_assumed(ui, parameters, make_volume, settle):
+    parameters.inputVolume = make_volume("Larger", (10, 36, 40))
     settle()
     # Ten slices are too few to see anything in them, and the plane is looked at.
     slices, plane = ui.acquisitionLabel.text.split("; ")
